@@ -1,0 +1,1 @@
+"""The steps: one file each, one entry point each in MLproject."""

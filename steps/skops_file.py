@@ -1,0 +1,129 @@
+"""Models in skops files: the same model as the same bytes, and no code that came with the file."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+import click
+import numpy as np
+import skops.io
+
+SCHEMA = "schema.json"
+UNIX = 3  # what the zip format calls the system that made an entry
+
+
+def dumped(model: object) -> bytes:
+    """Give a model as bytes that depend on nothing but the model."""
+    return canonical(skops.io.dumps(model))
+
+
+def canonical(content: bytes) -> bytes:
+    """Rewrite a skops file without what differs from process to process.
+
+    skops names objects and files after addresses in memory and stamps the time on each; both are
+    replaced by numbers in the order of appearance and one fixed date.
+    """
+    with ZipFile(BytesIO(content)) as archive:
+        schema = json.loads(archive.read(SCHEMA))
+        renamed = renumber(schema, set(archive.namelist()))
+        members = {new: without_padding(archive.read(old)) for old, new in renamed.items()}
+    return zipped({**members, SCHEMA: json.dumps(schema, separators=(",", ":")).encode()})
+
+
+def renumber(schema: dict[str, Any], files: set[str]) -> dict[str, str]:
+    """Renumber the objects and files of a schema, in place; give the new name of each file."""
+    numbers: dict[int, int] = {}
+    renamed: dict[str, str] = {}
+    for node in nodes(schema):
+        if isinstance(number := node.get("__id__"), int):
+            # From 1, because skops takes the number 0 for none.
+            node["__id__"] = numbers.setdefault(number, len(numbers) + 1)
+        if isinstance(file := node.get("file"), str) and file in files:
+            node["file"] = renamed.setdefault(file, f"{len(renamed) + 1}{Path(file).suffix}")
+    return renamed
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Give every mapping in a JSON value, in the order of the text."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, dict):
+            yield item
+            rest.extend(reversed(item.values()))
+        elif isinstance(item, list):
+            rest.extend(reversed(item))
+
+
+def without_padding(content: bytes) -> bytes:
+    """Zero the unused bytes between the fields of a stored array, if it is one with fields.
+
+    The nodes of scikit-learn's trees have seven of them each, with whatever was in memory before.
+    """
+    if not content.startswith(b"\x93NUMPY"):
+        return content
+    array = np.load(BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    clean, buffer = np.zeros(array.shape, array.dtype), BytesIO()
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    np.save(buffer, clean, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """Pack files as any system would at any time. Not compressed: zlib's bytes vary by version."""
+    buffer = BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            entry = ZipInfo(name)
+            entry.create_system = UNIX
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def trusted_types(content: bytes) -> list[str]:
+    """Name the types of a skops file beyond those that skops itself trusts.
+
+    Raises ClickException: the file has other types than scikit-learn's own.
+    """
+    named = [str(name) for name in skops.io.get_untrusted_types(data=content)]
+    if unknown := [name for name in named if not is_harmless(name)]:
+        raise click.ClickException(
+            f"the model holds types that are not scikit-learn's own: {', '.join(unknown)}"
+        )
+    return named
+
+
+def is_harmless(name: str) -> bool:
+    """Tell whether a name is that of a class which scikit-learn defines there, or numpy.dtype.
+
+    A name that merely begins with "sklearn." may stand for anything which a module there imported,
+    such as a function that starts processes.
+    """
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith("sklearn."):
+        return name == "numpy.dtype"
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and found.__module__ == module
+
+
+def load(file: Path) -> Any:
+    """Give the model in a skops file.
+
+    Raises ClickException: not a skops file, or one with other types than scikit-learn's own.
+    """
+    content = file.read_bytes()
+    try:
+        return skops.io.loads(content, trusted=trusted_types(content))
+    except (BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise click.ClickException(f"{file} is not a skops file: {error}") from error

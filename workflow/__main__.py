@@ -1,0 +1,48 @@
+"""Maintenance: `python -m workflow ban <run> --why …`, `unban <run>`."""
+
+import sys
+
+import click
+from mlflow import MlflowClient, get_tracking_uri
+from mlflow.exceptions import MlflowException
+
+from workflow.store import BANNED, UNUSABLE
+
+
+@click.group(help="Maintenance of the runs that the workflow keeps.")
+def cli() -> None:
+    """The commands below."""
+
+
+@cli.command()
+@click.argument("run_id")
+@click.option("--why", required=True, help="Shown wherever the run would have been reused.")
+def ban(run_id: str, why: str) -> None:
+    """Never reuse this run again."""
+    run = find(run_id)
+    MlflowClient().set_tag(run, BANNED, why)
+    click.echo(f"run {run} is banned: {why}")
+
+
+@cli.command()
+@click.argument("run_id")
+def unban(run_id: str) -> None:
+    """Let this run be reused again, if its outputs are whole."""
+    run, client = find(run_id), MlflowClient()
+    tags = client.get_run(run).data.tags
+    for key in {BANNED, UNUSABLE} & set(tags):
+        client.delete_tag(run, key)
+    click.echo(f"run {run} may be reused again")
+
+
+def find(run_id: str) -> str:
+    """The run's id. Raises ClickException naming the store if there is no such run."""
+    try:
+        return str(MlflowClient().get_run(run_id).info.run_id)
+    except MlflowException as error:
+        where = f"the store {get_tracking_uri()}"
+        raise click.ClickException(f"no run {run_id!r} in {where}: {error.message}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

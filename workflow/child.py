@@ -1,0 +1,192 @@
+"""One child run, from its creation to its publication."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from workflow import artifacts, manifest, plan
+from workflow.artifacts import Damaged
+from workflow.fingerprint import Identity, fingerprint
+from workflow.launch import Launcher
+from workflow.lease import OWNER, Claim, Claims, Held, owner
+from workflow.manifest import Outputs
+from workflow.plan import Node, Outcome
+from workflow.store import ENTRY_POINT, FAILURE, STEP, WHY, Store
+
+Identities = Mapping[str, Identity]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The upstream parameters of a step: as they are logged, and the folders it gets."""
+
+    logged: Mapping[str, str]
+    folders: Mapping[str, str]
+
+
+@dataclass
+class ChildRuns:
+    """Executes nodes in child runs. `identities` tells what a node's identity is now."""
+
+    store: Store
+    launcher: Launcher
+    claims: Claims | None
+    mode: str
+    tags: Mapping[str, str]
+    patch: Path | None
+    identities: Callable[[Node], Identities]
+    tell: Callable[[str], None]
+    running: set[str] = field(default_factory=set)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Ends every step that is running; none is started any more."""
+        self.stopping.set()
+        for run_id in list(self.running):
+            self.launcher.stop(run_id)
+
+    def execute(
+        self, node: Node, identities: Identities, reason: str, inputs: Inputs
+    ) -> Outcome | Held:
+        """Runs a node and publishes it if all went well; or tells who is running the same already."""
+        run_id = self.create(node, reason, inputs)
+        claim = self.claim(node, identities, run_id)
+        if isinstance(claim, Held):
+            self.store.ask(lambda: self.store.client.delete_run(run_id))
+            return claim
+        self.tell(f"{node.name}: run {run_id[:8]} starts: {reason}")
+        started = time.monotonic()
+        self.running.add(run_id)
+        try:
+            failure, attempts = self.attempt(node, run_id, {**node.values, **inputs.folders})
+            outcome = self.finish(node, identities, run_id, failure, claim)
+        finally:
+            self.running.discard(run_id)
+            self.store.untag(run_id, OWNER)
+        if isinstance(outcome, Held):
+            return outcome
+        seconds = time.monotonic() - started
+        return replace(outcome, reason=with_attempts(reason, attempts), seconds=seconds)
+
+    def create(self, node: Node, reason: str, inputs: Inputs) -> str:
+        """The child run, before anything of the step starts: so it can always be closed."""
+        own = {ENTRY_POINT: node.step.name, STEP: node.step.name, WHY: reason, OWNER: owner()}
+        parameters = {**node.values, **inputs.logged}
+        run_id = self.store.create_child(node.name, parameters, {**self.tags, **own})
+        if self.patch:
+            self.store.log_file(run_id, self.patch)
+        return run_id
+
+    def claim(self, node: Node, identities: Identities, run_id: str) -> Claim | Held | None:
+        """The right to execute; None where nobody is asked: forced, or told not to wait."""
+        if node.asked or self.claims is None:
+            return None
+        return self.claims.take(fingerprint(identities[self.mode]), run_id)
+
+    def attempt(
+        self, node: Node, run_id: str, parameters: Mapping[str, str]
+    ) -> tuple[str | None, int]:
+        """How it failed (None if it did not), and after how many attempts."""
+        failure, attempts = None, 0
+        while attempts <= node.step.retries and not self.stopping.is_set():
+            attempts += 1
+            failure = self.launcher.launch(node.step, parameters, run_id)
+            if failure is None:
+                break
+            if attempts <= node.step.retries:
+                self.tell(f"{node.name}: run {run_id[:8]} {failure}; tries again")
+        return ("stopped" if self.stopping.is_set() and failure else failure), attempts
+
+    def finish(
+        self,
+        node: Node,
+        identities: Identities,
+        run_id: str,
+        failure: str | None,
+        claim: Claim | None,
+    ) -> Outcome | Held:
+        """Keeps the log, and publishes the run or says how it failed."""
+        log = self.launcher.log_of(run_id)
+        if log.exists():
+            self.store.log_file(run_id, log)
+        run = self.store.run(run_id)
+        outputs = Outputs(run.info.artifact_uri, node.step.name)
+        try:
+            made = None if failure else artifacts.check_names(outputs)
+        except Damaged as error:
+            failure = f"left no complete outputs ({error})"
+        if failure or made is None:
+            return self.failed(node, run_id, str(failure))
+        whole = replace(outputs, digest=manifest.digest_of(made))
+        if claim and self.claims and not self.claims.confirm(claim, run_id):
+            return self.passed_over(node, run_id)
+        warning = self.publish(node, identities, run_id, str(whole.digest))
+        self.tell(f"{node.name}: run {run_id[:8]} is done")
+        return Outcome(
+            node=node.name,
+            step=node.step.name,
+            state=plan.RAN,
+            reason="",
+            run_id=run_id,
+            uri=f"runs:/{run_id}/{node.step.name}",
+            outputs=whole,
+            digest=whole.digest,
+            metrics=run.data.metrics,
+            warning=warning,
+        )
+
+    def publish(self, node: Node, identities: Identities, run_id: str, digest: str) -> str | None:
+        """Makes a run reusable, unless what it read may have changed while it ran: says so then."""
+        if changed_meanwhile(identities, self.identities(node)):
+            return "its code or data changed while it ran, so it is not reused later"
+        warning = self.compare(node, identities, run_id, digest)
+        self.store.publish(run_id, identities, digest)
+        return warning
+
+    def compare(self, node: Node, identities: Identities, run_id: str, digest: str) -> str | None:
+        """Marks runs of one identity whose outputs differ, and warns."""
+        equal = self.store.find(node.step.name, self.mode, fingerprint(identities[self.mode]))
+        others = [e.run_id for e in equal if e.outputs != digest and e.run_id != run_id]
+        if not others:
+            return None
+        self.store.tag(run_id, {NOT_DETERMINISTIC: f"run {others[0]} gave other outputs"})
+        self.store.tag(others[0], {NOT_DETERMINISTIC: f"run {run_id} gave other outputs"})
+        return f"not deterministic: run {others[0][:8]} of the same gave other outputs"
+
+    def failed(self, node: Node, run_id: str, failure: str) -> Outcome:
+        """A run that nobody will reuse."""
+        status = "KILLED" if self.stopping.is_set() else "FAILED"
+        self.store.end(run_id, status, even_finished=True)
+        self.store.tag(run_id, {FAILURE: failure})
+        self.tell(f"{node.name}: run {run_id[:8]} {failure}")
+        return Outcome(
+            node=node.name,
+            step=node.step.name,
+            state=plan.FAILED,
+            reason="",
+            failure=failure,
+            run_id=run_id,
+            log=tuple(self.launcher.last_lines(run_id)),
+        )
+
+    def passed_over(self, node: Node, run_id: str) -> Held:
+        """Our heartbeats did not reach the server for long: another orchestrator runs the step."""
+        self.store.end(run_id, "KILLED", even_finished=True)
+        self.tell(f"{node.name}: run {run_id[:8]} was taken for dead and is not published")
+        return Held(run_id, published=True)
+
+
+NOT_DETERMINISTIC = "workflow.not_deterministic"
+
+
+def with_attempts(reason: str, attempts: int) -> str:
+    """The reason, with the number of attempts if there was more than one."""
+    return reason if attempts <= 1 else f"{reason}; {attempts} attempts"
+
+
+def changed_meanwhile(before: Identities, now: Identities) -> bool:
+    """Did the step's own files or its data change? Other files of the project do not matter here."""
+    one, other = before["code"], now["code"]
+    return (one.code, one.data) != (other.code, other.data)

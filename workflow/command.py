@@ -1,0 +1,196 @@
+"""The command line of main: its options are the parameters that MLproject declares."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from workflow.errors import WorkflowError, suggestion
+from workflow.fingerprint import MODES
+from workflow.graph import Workflow, read_workflow
+from workflow.parameters import (
+    TRUTH,
+    Config,
+    Values,
+    check_config,
+    main_values,
+    override_names,
+    read_bool,
+    read_config,
+    step_values,
+    typed,
+)
+from workflow.plan import Node, make_nodes
+from workflow.sweep import Branch, Combination, expand, overrides_of, read_sweep
+
+PLAN_FORMATS = ("table", "json")
+HELP_SHOWN, BAD_REQUEST = 0, 2
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, checked: nothing has run yet."""
+
+    workflow: Workflow
+    task: str
+    settings: Mapping[str, str]
+    configs: tuple[Path, ...]
+    values: tuple[Values, ...]
+    nodes: tuple[Node, ...]
+    branches: tuple[Branch, ...]
+
+    def flag(self, name: str) -> bool:
+        """A setting that is true or false."""
+        return read_bool(self.settings[name])
+
+    @property
+    def keep_going(self) -> bool:
+        """Shall other branches go on after a failure? By default in a sweep only."""
+        return self.flag("keep_going") if self.settings["keep_going"] else len(self.branches) > 1
+
+    @property
+    def jobs(self) -> int:
+        """How many steps may run at the same time; 0 stands for the processors of this machine."""
+        return int(self.settings["jobs"]) or len(os.sched_getaffinity(0))
+
+
+def main(project: Path, arguments: Sequence[str] | None = None) -> int:
+    """Runs the workflow of a project folder; returns the process's exit code."""
+    try:
+        workflow = read_workflow((project / "MLproject").read_text(encoding="utf-8"))
+        given = parse(workflow, sys.argv[1:] if arguments is None else list(arguments))
+        if given is None:
+            return HELP_SHOWN
+        request = make_request(project, workflow, given)
+    except WorkflowError as error:
+        return refuse(error)
+    # Here, because importing MLflow takes longer than all of the above.
+    from workflow.session import run_request
+
+    return run_request(project, request)
+
+
+def refuse(error: WorkflowError) -> int:
+    """Says what is wrong with the request, on the terminal and on the parent run if there is one."""
+    click.echo(f"Error: {error}", err=True)
+    if "MLFLOW_RUN_ID" in os.environ:
+        from workflow import parent
+
+        parent.refused(str(error))
+    return BAD_REQUEST
+
+
+def parse(workflow: Workflow, arguments: list[str]) -> dict[str, str] | None:
+    """Parameter → text as given, or None if only help was asked for.
+
+    Raises:
+        WorkflowError: a parameter that nobody declares, or one without a value.
+    """
+    command = make_command(workflow)
+    names = {p.name: p.metavar for p in command.params if isinstance(p, click.Option)}
+    try:
+        with command.make_context("main.py", arguments) as context:
+            given = {str(k): v for k, v in context.params.items() if v is not None}
+    except click.exceptions.Exit:
+        return None
+    except click.NoSuchOption as error:
+        word = error.option_name.lstrip("-")
+        known = [*override_names(workflow), *workflow.main.parameters]
+        raise WorkflowError(f"unknown parameter {word!r}{suggestion(word, known)}") from None
+    except click.UsageError as error:
+        raise WorkflowError(error.format_message()) from None
+    return {str(names.get(name, name)): value for name, value in given.items()}
+
+
+def make_command(workflow: Workflow) -> click.Command:
+    """A click command with main's parameters, then those of the steps, bare and dotted."""
+    main_parameters = workflow.main.parameters.values()
+    options: list[click.Parameter] = [
+        click.Argument([p.name], default=p.default)
+        if p.name == "task"
+        else option(p.name, p.default)
+        for p in main_parameters
+    ]
+    options += [option(name, None, words) for name, words in override_names(workflow).items()]
+    steps = ", ".join(workflow.steps)
+    text = f"Brings TASK up to date: reuses what is already done, runs the rest.\n\nTASK: {steps}."
+    return click.Command("main", params=options, help=text)
+
+
+def option(name: str, default: str | None, words: str = "") -> click.Option:
+    """An option that takes any text. Its name may be no identifier, so metavar keeps it."""
+    shown = f"{words or 'default ' + repr(default)}"
+    identifier = "".join(c if c.isidentifier() or c.isdigit() else "_" for c in f"p_{name}")
+    return click.Option([f"--{name}", identifier], default=default, metavar=name, help=shown)
+
+
+def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) -> Request:
+    """What was asked for, with every value resolved and checked.
+
+    Raises:
+        WorkflowError: what cannot be done, before anything runs.
+    """
+    own = {n: v for n, v in given.items() if n in workflow.main.parameters}
+    pins = {n: v for n, v in given.items() if n in workflow.steps}
+    overrides = {n: v for n, v in given.items() if n not in own and n not in pins}
+    files = tuple(project / name for name in split(own.get("config", "")))
+    configs = [open_config(workflow, file) for file in files]
+    settings = main_values(workflow, own, configs)
+    check_settings(workflow, settings)
+    base = step_values(workflow, overrides, configs)
+    all_values: list[Values] = []
+
+    def make(combination: Combination) -> list[Node]:
+        swept = overrides_of(workflow, combination, overrides, base)
+        values = step_values(workflow, swept, configs)
+        all_values.append(values)
+        return make_nodes(workflow, settings["task"], values, pins, split(settings["rerun"]))
+
+    nodes, branches = expand(workflow, read_sweep(settings["sweep"]), make)
+    for node in nodes:
+        if not node.pin:
+            typed(node.step, node.values)
+    return Request(
+        workflow,
+        settings["task"],
+        settings,
+        files,
+        tuple(all_values),
+        tuple(nodes),
+        tuple(branches),
+    )
+
+
+def check_settings(workflow: Workflow, settings: Mapping[str, str]) -> None:
+    """Raises WorkflowError for a value of main's own parameters that means nothing."""
+    typed(workflow.main, settings)
+    choices = {"match": MODES, "plan_format": PLAN_FORMATS, "keep_going": ("", *TRUTH)}
+    for name, known in choices.items():
+        if settings[name] not in known:
+            wrong = f"{name} cannot be {settings[name]!r}"
+            raise WorkflowError(f"{wrong}{suggestion(settings[name], [k for k in known if k])}")
+    for name in set(split(settings["rerun"])) - {"all", *workflow.steps}:
+        raise WorkflowError(
+            f"rerun names the unknown step {name!r}{suggestion(name, workflow.steps)}"
+        )
+    if int(settings["jobs"]) < 0:
+        raise WorkflowError("jobs must be 0 (one per processor) or more")
+
+
+def open_config(workflow: Workflow, file: Path) -> Config:
+    """A config file, checked against MLproject. Raises WorkflowError."""
+    try:
+        config = read_config(file.read_text(encoding="utf-8"), file.name)
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "a relative path is looked up in the project folder"
+        raise WorkflowError(f"cannot read the config file {file}: {error} ({hint})") from None
+    check_config(workflow, config)
+    return config
+
+
+def split(text: str) -> list[str]:
+    """The words of a comma list."""
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -1,0 +1,64 @@
+"""The environment that steps run in: the Python version and the packages the env file lists."""
+
+import re
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from workflow import yaml_text
+from workflow.errors import WorkflowError
+
+
+def read_environment(project: Path, file: str | None) -> dict[str, str]:
+    """`python` with its minor version, and each listed package with the version that is installed."""
+    listed = requirements(project / file) if file else []
+    names = sorted({name for line in listed if (name := package_name(line))})
+    minor = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"python": minor, **{name: installed_version(name) for name in names}}
+
+
+def requirements(file: Path) -> list[str]:
+    """The requirement lines of a python_env.yaml, conda.yaml or requirements file.
+
+    Raises:
+        WorkflowError: the file cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise WorkflowError(f"MLproject names {file.name}: {error.strerror}") from None
+    if file.suffix == ".txt":
+        return included(file.parent, [line.partition("#")[0] for line in text.splitlines()])
+    content = yaml_text.load(text, file.name)
+    return included(file.parent, (content or {}).get("dependencies") or [])
+
+
+def included(folder: Path, lines: list[Any]) -> list[str]:
+    """The lines, with `-r file` replaced by that file's and conda's `pip:` list by its own."""
+    found: list[str] = []
+    for line in lines:
+        if isinstance(line, dict):
+            found += included(folder, line.get("pip") or [])
+        elif match := re.match(r"\s*(?:-r|--requirement)[ =]*(\S+)", str(line)):
+            found += requirements(folder / match[1])
+        else:
+            found.append(str(line))
+    return found
+
+
+def package_name(requirement: str) -> str | None:
+    """The name at the head of `name[extra]>=1; marker`; None for an option or a bare URL."""
+    match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:$|[\[=<>!~;@ ])", requirement)
+    name = match[1].lower().replace("_", "-") if match else None
+    return None if name in ("python", "pip") else name
+
+
+@cache
+def installed_version(name: str) -> str:
+    """The version in the running interpreter's environment, which is the steps' too."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,241 @@
+"""The tracking server: find, create, publish and end runs. No other module of workflow/ asks it.
+
+A published run bears its fingerprint in the KEY of a tag. MLflow indexes tags by (key, run), so
+finding a run by fingerprint costs the same among ten runs and among a million.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from workflow.errors import WorkflowError, suggestion
+from workflow.fingerprint import Identity, Summary, fingerprint, near_keys, summary
+from workflow.plan import Earlier
+
+STEP = "workflow.step"
+PUBLISHED = "workflow.published"
+OUTPUTS = "workflow.outputs"
+WHY = "workflow.why"
+FAILURE = "workflow.failure"
+UNUSABLE = "workflow.unusable"
+BANNED = "workflow.banned"
+# MLflow's UI hides tags that begin with "mlflow.": these are long, and for look-up only.
+IDENTITY = "mlflow.workflow.identity"
+NEAR = "mlflow.workflow.near"
+
+PARENT = "mlflow.parentRunId"
+NAME = "mlflow.runName"
+NOTE = "mlflow.note.content"
+SOURCE = "mlflow.source.name"
+COMMIT = "mlflow.source.git.commit"
+REPOSITORY = "mlflow.source.git.repoURL"
+DIRTY = "mlflow.source.git.dirty"
+SOURCE_TYPE = "mlflow.source.type"
+USER = "mlflow.user"
+ENTRY_POINT = "mlflow.project.entryPoint"
+
+CANDIDATES = 20
+"""How many runs of one fingerprint are considered, newest first: more than one only if some were
+forced, banned or damaged."""
+LONGEST_TAG = 8_000
+LEDGER_NOTE = "Which orchestrator runs which step: kept by the workflow, of no interest to people."
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Store:
+    """One tracking server; `experiment_id` is where new runs go, `experiments` where to look."""
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+    experiments: tuple[str, ...]
+
+    def ask(self, call: Callable[[], Answer]) -> Answer:
+        """What a call to the server answers. Every call goes through here."""
+        return call()
+
+    # -- look-up
+
+    def find(self, step: str, mode: str, fingerprint: str) -> list[Earlier]:
+        """The published runs of a fingerprint, newest first: one indexed query."""
+        return self.search(f"fingerprint.{mode}.{fingerprint}", step, CANDIDATES)
+
+    def find_near(self, step: str, near_key: str) -> list[Earlier]:
+        """The newest published runs that have all but one ingredient in common."""
+        return self.search(f"{NEAR}.{near_key}", step, 5)
+
+    def find_lately(self, step: str, most: int = 100) -> list[Earlier]:
+        """The newest published runs of a step."""
+        return self.search(PUBLISHED, step, most)
+
+    def search(self, key: str, step: str, most: int) -> list[Earlier]:
+        """Finished, not deleted runs with this tag, newest first."""
+        # A step's name may hold a quote, which a filter cannot; its key or the name check decides.
+        same_step = (
+            f" and tags.`{key}` = '{step}'" if "'" not in step else f" and tags.`{key}` LIKE '%'"
+        )
+        runs = self.ask(
+            lambda: self.client.search_runs(
+                list(self.experiments),
+                filter_string="attributes.status = 'FINISHED'" + same_step,
+                order_by=["attributes.start_time DESC"],
+                max_results=most,
+            )
+        )
+        return [earlier(run) for run in runs if run.data.tags.get(key) == step]
+
+    def run(self, run_id: str) -> Run:
+        """The run. Raises WorkflowError if there is none."""
+        try:
+            return self.ask(lambda: self.client.get_run(run_id))
+        except MlflowException as error:
+            raise WorkflowError(f"no run {run_id!r} in {self.uri}: {error.message}") from None
+
+    # -- runs of this workflow
+
+    def create_child(
+        self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]
+    ) -> str:
+        """A new RUNNING run with these plain-text parameters; returns its id."""
+        run = self.ask(
+            lambda: self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+        )
+        self.log_parameters(run.info.run_id, parameters)
+        return str(run.info.run_id)
+
+    def log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
+        """Parameters as plain text; what MLflow finds too long it cuts (they are never read back)."""
+        rows = [Param(name, value) for name, value in parameters.items()]
+        for start in range(0, len(rows), 100):
+            batch = rows[start : start + 100]
+            self.ask(partial(self.client.log_batch, run_id, params=batch))
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags in one transaction."""
+        rows = [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
+        self.ask(lambda: self.client.log_batch(run_id, tags=rows))
+
+    def untag(self, run_id: str, key: str) -> None:
+        """Removes a tag, if it is there."""
+        try:
+            self.ask(lambda: self.client.delete_tag(run_id, key))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+    def publish(
+        self,
+        run_id: str,
+        identities: Mapping[str, Identity],
+        outputs: str,
+    ) -> None:
+        """Makes a run reusable: from this one transaction on, `find` finds it."""
+        step = identities["code"].step
+        prints = {f"fingerprint.{mode}.{fingerprint(i)}": step for mode, i in identities.items()}
+        near = {f"{NEAR}.{key}": step for key in near_keys(identities["code"]).values()}
+        cut = {f"{IDENTITY}.{mode}": json.dumps(summary(i)) for mode, i in identities.items()}
+        self.tag(run_id, {**prints, **near, **cut, OUTPUTS: outputs, PUBLISHED: step})
+
+    def mark_unusable(self, run_id: str, why: str) -> None:
+        """Keeps a damaged run from being looked at again."""
+        self.tag(run_id, {UNUSABLE: why})
+
+    def end(self, run_id: str, status: str, even_finished: bool = False) -> None:
+        """FINISHED, FAILED or KILLED, unless the run has ended already and `even_finished` is not set."""
+        if even_finished or self.run(run_id).info.status in ("RUNNING", "SCHEDULED"):
+            self.ask(lambda: self.client.set_terminated(run_id, status))
+
+    # -- what leases need
+
+    def owned_runs(self, key: str) -> list[Run]:
+        """Runs that are RUNNING and bear this tag."""
+        query = f"attributes.status = 'RUNNING' and tags.`{key}` LIKE '%'"
+        return list(self.ask(lambda: self.client.search_runs([self.experiment_id], query)))
+
+    def experiment_named(self, name: str) -> Experiment | None:
+        """The experiment, deleted or not."""
+        return self.ask(lambda: self.client.get_experiment_by_name(name))
+
+    def create_experiment(self, name: str, tags: Mapping[str, str]) -> str | None:
+        """A new experiment's id; None if the name is taken."""
+        try:
+            return str(self.ask(lambda: self.client.create_experiment(name, tags=dict(tags))))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return None
+
+    def create_ledger(self, experiment: str, name: str) -> str:
+        """A new run in an experiment of this name, which is made or brought back where needed."""
+        made = self.create_experiment(experiment, {NOTE: LEDGER_NOTE})
+        known = None if made else self.experiment_named(experiment)
+        if known and known.lifecycle_stage == "deleted":
+            self.ask(lambda: self.client.restore_experiment(known.experiment_id))
+        home = made or (known.experiment_id if known else self.experiment_id)
+        run = self.ask(lambda: self.client.create_run(str(home), run_name=name))
+        return str(run.info.run_id)
+
+    # -- artifacts
+
+    def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
+        """Adds a file to a run's artifacts."""
+        self.ask(lambda: self.client.log_artifact(run_id, str(file), folder))
+
+    def log_text(self, run_id: str, text: str, name: str) -> None:
+        """Adds a text to a run's artifacts."""
+        self.ask(lambda: self.client.log_text(run_id, text, name))
+
+
+def earlier(run: Run) -> Earlier:
+    """What the workflow needs to know of a published run."""
+    tags = run.data.tags
+    started, ended = run.info.start_time or 0, run.info.end_time or run.info.start_time or 0
+    banned = f"banned: {tags[BANNED]}" if BANNED in tags else None
+    return Earlier(
+        run_id=run.info.run_id,
+        experiment_id=run.info.experiment_id,
+        artifact_uri=run.info.artifact_uri,
+        started=started / 1000,
+        seconds=(ended - started) / 1000,
+        outputs=tags.get(OUTPUTS, ""),
+        user=tags.get(USER, ""),
+        commit=tags.get(COMMIT),
+        unusable=banned or tags.get(UNUSABLE),
+        summaries={
+            key.removeprefix(f"{IDENTITY}."): read_summary(value)
+            for key, value in tags.items()
+            if key.startswith(f"{IDENTITY}.")
+        },
+        metrics=run.data.metrics,
+    )
+
+
+def read_summary(text: str) -> Summary:
+    """The summary in a tag; none if somebody edited it beyond recognition."""
+    try:
+        kinds: Any = json.loads(text)
+    except ValueError:
+        return {}
+    return (
+        {k: v for k, v in kinds.items() if isinstance(v, dict)} if isinstance(kinds, dict) else {}
+    )
+
+
+def experiment_ids(client: MlflowClient, names: Sequence[str]) -> tuple[str, ...]:
+    """The ids of experiments given by name. Raises WorkflowError for one that does not exist."""
+    found = []
+    for name in names:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            known = [e.name for e in client.search_experiments(max_results=200)]
+            raise WorkflowError(f"no experiment {name!r} to reuse from{suggestion(name, known)}")
+        found.append(str(experiment.experiment_id))
+    return tuple(found)

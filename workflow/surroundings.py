@@ -1,0 +1,139 @@
+"""What an execution depends on outside the workflow, read now: code, data, environment."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow.code import Code, read_code
+from workflow.data import digest_data
+from workflow.environment import read_environment
+from workflow.errors import WorkflowError
+from workflow.fingerprint import MODES, Identity, digest
+from workflow.graph import Parameter, Step, Workflow, command_words
+from workflow.imports import read_sources
+from workflow.manifest import sha256_of
+from workflow.parameters import Values, typed
+from workflow.plan import Node
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The project as it is now. `data` are the files and folders that parameters point at."""
+
+    project: Path
+    code: Code
+    environment: Mapping[str, str]
+
+    def unseen(self, nodes: Iterable[Node]) -> list[str]:
+        """For each step whose imports reading cannot follow: where, and what to do."""
+        steps = {node.step.name: node.step for node in nodes}
+        places = {name: read_sources(self.project, step).unseen for name, step in steps.items()}
+        return [
+            f"{name}: {found[0]} loads code unseen; list the step's files as 'sources:' in MLproject"
+            for name, found in places.items()
+            if found
+        ]
+
+
+def read_surroundings(
+    project: Path, workflow: Workflow, values: Iterable[Values], store_paths: tuple[Path, ...]
+) -> Surroundings:
+    """The state of code and environment. Data and the tracking store do not count as code."""
+    data = [path for each in values for path in all_data(project, workflow, each)]
+    code_files = [project / "MLproject", *(project / s for s in scripts(workflow))]
+    not_code = [path for path in data if not any(path in file.parents for file in code_files)]
+    return Surroundings(
+        project=project,
+        code=read_code(project, [*not_code, *store_paths]),
+        environment=read_environment(project, workflow.environment_file),
+    )
+
+
+def all_data(project: Path, workflow: Workflow, values: Values) -> list[Path]:
+    """What every step's parameters point at, whether the task needs the step or not."""
+    return [
+        path
+        for step in workflow.steps.values()
+        for path in data_of(project, step, values[step.name]).values()
+    ]
+
+
+def scripts(workflow: Workflow) -> list[str]:
+    """Every word of a command that could name a project file, and main's own."""
+    steps = [workflow.main, *workflow.steps.values()]
+    return [w for s in steps for w in [*command_words(s.command), s.script] if w and w[0] != "/"]
+
+
+def data_of(project: Path, step: Step, values: Mapping[str, str]) -> dict[str, Path]:
+    """The parameters whose values name an existing file or folder, with its path.
+
+    A relative path is relative to the project, where the step runs.
+    """
+    found = {}
+    for parameter in step.own_parameters.values():
+        path = data_path(project, parameter, values.get(parameter.name, ""))
+        if path is not None:
+            found[parameter.name] = path
+    return found
+
+
+def data_path(project: Path, parameter: Parameter, text: str) -> Path | None:
+    """The existing file or folder that a value names.
+
+    A text such as '.' or '/' is more likely a separator than a wish to hash the whole disk: only a
+    `path` parameter may name a folder that the project lies in.
+    """
+    if parameter.type not in ("string", "path") or not any(c.isalnum() for c in text):
+        return None
+    try:
+        path = (project / text).resolve()
+        there = path.exists()
+    except (OSError, ValueError):
+        return None
+    around = path == project or path in project.parents
+    return path if there and (parameter.type == "path" or not around) else None
+
+
+def identify(
+    around: Surroundings,
+    step: Step,
+    values: Mapping[str, str],
+    upstream: Mapping[str, str | None],
+) -> dict[str, Identity]:
+    """The identity of an execution in each mode; they differ in the `code` kind only.
+
+    Raises:
+        WorkflowError: a value of the wrong type, or data that cannot be read.
+    """
+    data = data_of(around.project, step, values)
+    plain = {n: v for n, v in typed(step, values).items() if n not in data}
+    common = Identity(
+        step=step.name,
+        command={"command": step.command},
+        parameters=plain,
+        code={},
+        data={name: digest_data(path) for name, path in data.items()},
+        upstream=upstream,
+        environment=around.environment,
+    )
+    codes = {"commit": around.code.ingredients, "code": code_files(around.project, step)}
+    return {mode: with_code(common, codes[mode]) for mode in MODES}
+
+
+def with_code(identity: Identity, code: Mapping[str, str]) -> Identity:
+    """The identity with this code."""
+    return Identity(**{**vars(identity), "code": code})
+
+
+def code_files(project: Path, step: Step) -> dict[str, str]:
+    """The code of an identity in match=code mode: a digest of each file, and of the MLproject entry.
+
+    Raises:
+        WorkflowError: a step that declares `sources:` matching no file.
+    """
+    files = read_sources(project, step).files
+    if step.sources is not None and not files:
+        globs = ", ".join(step.sources)
+        raise WorkflowError(f"'sources' of step {step.name!r} in MLproject match no file: {globs}")
+    entry = {"entry in MLproject": digest(repr(sorted(step.entry.items())))}
+    return {**{name: sha256_of(project / name) for name in files}, **entry}
