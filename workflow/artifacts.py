@@ -46,9 +46,7 @@ def read_text(artifact_uri: str, name: str) -> str:
     if folder:
         return (folder / name).read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as target:
-        got = mlflow.artifacts.download_artifacts(
-            f"{artifact_uri.rstrip('/')}/{name}", dst_path=target
-        )
+        got = mlflow.artifacts.download_artifacts(f"{artifact_uri.rstrip('/')}/{name}", dst_path=target)
         return Path(got).read_text(encoding="utf-8")
 
 

@@ -47,9 +47,7 @@ class ChildRuns:
         for run_id in list(self.running):
             self.launcher.stop(run_id)
 
-    def execute(
-        self, node: Node, identities: Identities, reason: str, inputs: Inputs
-    ) -> Outcome | Held:
+    def execute(self, node: Node, identities: Identities, reason: str, inputs: Inputs) -> Outcome | Held:
         """Runs a node and publishes it if all went well; or tells who is running the same already."""
         run_id = self.create(node, reason, inputs)
         claim = self.claim(node, identities, run_id)
@@ -85,9 +83,7 @@ class ChildRuns:
             return None
         return self.claims.take(fingerprint(identities[self.mode]), run_id)
 
-    def attempt(
-        self, node: Node, run_id: str, parameters: Mapping[str, str]
-    ) -> tuple[str | None, int]:
+    def attempt(self, node: Node, run_id: str, parameters: Mapping[str, str]) -> tuple[str | None, int]:
         """How it failed (None if it did not), and after how many attempts."""
         failure, attempts = None, 0
         while attempts <= node.step.retries and not self.stopping.is_set():
@@ -112,6 +108,8 @@ class ChildRuns:
         if log.exists():
             self.store.log_file(run_id, log)
         run = self.store.run(run_id)
+        if failure is None and run.info.status != "FINISHED":
+            failure = f"ended its own run as {run.info.status}"
         outputs = Outputs(run.info.artifact_uri, node.step.name)
         try:
             made = None if failure else artifacts.check_names(outputs)

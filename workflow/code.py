@@ -101,9 +101,7 @@ def why_no_git(error: OSError | subprocess.CalledProcessError) -> str:
         return "git is not installed"
     said = (error.stderr or b"").decode(errors="replace")
     if "dubious ownership" in said:
-        return (
-            "git refuses this folder as unsafe (git config --global --add safe.directory <folder>)"
-        )
+        return "git refuses this folder as unsafe (git config --global --add safe.directory <folder>)"
     if "not a git repository" in said:
         return "this is no git repository"
     if "unknown revision" in said or "ambiguous argument" in said:
@@ -113,9 +111,7 @@ def why_no_git(error: OSError | subprocess.CalledProcessError) -> str:
 
 def uncommitted(repository: Path, outside: Sequence[Path]) -> dict[str, str]:
     """Every changed, added, deleted or untracked (not ignored) file → digest of what it is now."""
-    listing = git(
-        repository, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames"
-    )
+    listing = git(repository, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     paths = (entry[3:].rstrip("/") for entry in listing.split("\0") if entry)
     return {p: state(repository / p) for p in sorted(paths) if counts(repository / p, outside)}
 

@@ -24,6 +24,7 @@ from workflow.parameters import (
     typed,
 )
 from workflow.plan import Node, make_nodes
+from workflow.surroundings import refuse_missing_paths
 from workflow.sweep import Branch, Combination, expand, overrides_of, read_sweep
 
 PLAN_FORMATS = ("table", "json")
@@ -109,9 +110,7 @@ def make_command(workflow: Workflow) -> click.Command:
     """A click command with main's parameters, then those of the steps, bare and dotted."""
     main_parameters = workflow.main.parameters.values()
     options: list[click.Parameter] = [
-        click.Argument([p.name], default=p.default)
-        if p.name == "task"
-        else option(p.name, p.default)
+        click.Argument([p.name], default=p.default) if p.name == "task" else option(p.name, p.default)
         for p in main_parameters
     ]
     options += [option(name, None, words) for name, words in override_names(workflow).items()]
@@ -153,6 +152,7 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
     for node in nodes:
         if not node.pin:
             typed(node.step, node.values)
+            refuse_missing_paths(project, node.step, node.values)
     return Request(
         workflow,
         settings["task"],
@@ -173,9 +173,7 @@ def check_settings(workflow: Workflow, settings: Mapping[str, str]) -> None:
             wrong = f"{name} cannot be {settings[name]!r}"
             raise WorkflowError(f"{wrong}{suggestion(settings[name], [k for k in known if k])}")
     for name in set(split(settings["rerun"])) - {"all", *workflow.steps}:
-        raise WorkflowError(
-            f"rerun names the unknown step {name!r}{suggestion(name, workflow.steps)}"
-        )
+        raise WorkflowError(f"rerun names the unknown step {name!r}{suggestion(name, workflow.steps)}")
     if int(settings["jobs"]) < 0:
         raise WorkflowError("jobs must be 0 (one per processor) or more")
 

@@ -124,9 +124,7 @@ class Execution:
         """The newest published run of this identity whose outputs are whole; else says why not."""
         found = self.store.find(node.step.name, self.mode, fingerprint(identities[self.mode]))
         for earlier in found:
-            why = (
-                earlier.unusable or self.rejected.get(earlier.run_id) or self.damage(node, earlier)
-            )
+            why = earlier.unusable or self.rejected.get(earlier.run_id) or self.damage(node, earlier)
             if why is None:
                 return earlier
             rejections.append(in_a_sentence(earlier, why))
@@ -187,7 +185,10 @@ class Execution:
     def inputs(self, node: Node) -> Inputs:
         """The upstream parameters of a node."""
         logged = {step: str(self.outcomes[name].uri) for step, name in node.upstream.items()}
-        return Inputs(logged, {step: str(self.handed[uri]) for step, uri in logged.items()})
+        folders = {step: str(self.handed[uri]) for step, uri in logged.items()}
+        data = self.look().data_of(node.step, node.values)
+        local = {n: str(p) for n, p in data.items() if node.step.parameters[n].type == "path"}
+        return Inputs(logged, {**folders, **local})
 
     # -- what stands for a node
 

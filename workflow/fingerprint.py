@@ -73,17 +73,13 @@ def near_keys(identity: Identity) -> dict[str, str]:
         if kind == "parameters":
             for name in ingredients:
                 rest = {n: v for n, v in ingredients.items() if n != name}
-                keys[f"{kind}.{name}"] = digest(
-                    [name, fingerprint(replace(identity, parameters=rest))]
-                )
+                keys[f"{kind}.{name}"] = digest([name, fingerprint(replace(identity, parameters=rest))])
     return keys
 
 
 def without(identity: Identity, kind: str) -> Identity:
     """The identity with one kind left empty."""
-    return Identity(
-        identity.step, **{k: {} if k == kind else i for k, i in identity.kinds().items()}
-    )
+    return Identity(identity.step, **{k: {} if k == kind else i for k, i in identity.kinds().items()})
 
 
 Summary = dict[str, dict[str, Any]]
@@ -91,9 +87,7 @@ Summary = dict[str, dict[str, Any]]
 
 def summary(identity: Identity) -> Summary:
     """The identity, cut to fit a tag: digests to 12 digits, long values and long lists to digests."""
-    kinds = {
-        kind: {n: short(v) for n, v in flat(i).items()} for kind, i in identity.kinds().items()
-    }
+    kinds = {kind: {n: short(v) for n, v in flat(i).items()} for kind, i in identity.kinds().items()}
     while len(canonical(kinds)) > LONGEST_SUMMARY:
         longest = max(kinds, key=lambda kind: len(canonical(kinds[kind])))
         kinds[longest] = {"*": digest(getattr(identity, longest))[:SHORT]}
@@ -143,9 +137,7 @@ def differences(new: Summary, old: Summary) -> list[str]:
             continue
         for name in sorted({*before, *after}):
             if before.get(name, ABSENT) != after.get(name, ABSENT):
-                found.append(
-                    difference(kind, name, before.get(name, ABSENT), after.get(name, ABSENT))
-                )
+                found.append(difference(kind, name, before.get(name, ABSENT), after.get(name, ABSENT)))
     return found
 
 
@@ -168,11 +160,12 @@ def code_difference(name: str, before: Any, after: Any) -> str:
     """A commit is named with its old and new value; a file just changed."""
     if name == "commit" and ABSENT not in (before, after):
         return f"commit {str(before)[:7]} → {str(after)[:7]}"
+    file = name.removeprefix("change ")
     if before is ABSENT:
-        return f"uncommitted {name}" if name.startswith("change ") else f"{name} is new"
+        return f"{file} changed (uncommitted)" if file != name else f"{file} is new"
     if after is ABSENT:
-        return f"no more {name}" if name.startswith("change ") else f"{name} is gone"
-    return f"{name} changed"
+        return f"{file} is as committed again" if file != name else f"{file} is gone"
+    return f"{file} changed"
 
 
 def shown(value: Any) -> str:

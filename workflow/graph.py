@@ -15,6 +15,7 @@ from workflow import yaml_text
 from workflow.errors import WorkflowError, suggestion
 
 MAIN = "main"
+HELP = "help"
 TYPES = ("string", "int", "float", "bool", "yaml", "path", "uri")
 
 
@@ -114,9 +115,7 @@ def read_workflow(text: str) -> Workflow:
         raise WorkflowError("MLproject declares no entry point 'main' under entry_points")
     names = {str(name) for name in entries} - {MAIN}
     steps = {name: read_step(name, entries[name], names) for name in entries}
-    workflow = Workflow(
-        steps.pop(MAIN), steps, project.get("python_env") or project.get("conda_env")
-    )
+    workflow = Workflow(steps.pop(MAIN), steps, project.get("python_env") or project.get("conda_env"))
     for step in workflow.steps.values():
         refuse_taken_names(step, workflow)
     refuse_cycle(workflow)
@@ -125,19 +124,23 @@ def read_workflow(text: str) -> Workflow:
 
 def read_step(name: str, entry: Any, names: set[str]) -> Step:
     """One entry of MLproject, checked. `names` are the names of all steps."""
-    if not re.fullmatch(r"[^./\\:\x00-\x1f]+", str(name)):
-        raise WorkflowError(
-            f"the step name {name!r} of MLproject may hold no '.', '/', '\\' or ':'"
-        )
+    if not isinstance(name, str):
+        raise WorkflowError(f"the step name {name!r} of MLproject is no text to YAML: put it in quotes")
+    if not re.fullmatch(r"[^./\\:\x00-\x1f]+", name):
+        raise WorkflowError(f"the step name {name!r} of MLproject may hold no '.', '/', '\\' or ':'")
     if not isinstance(entry, dict) or not isinstance(entry.get("command"), str):
         raise WorkflowError(f"entry point {name!r} of MLproject has no command")
     declared = entry.get("parameters") or {}
+    if not isinstance(declared, dict):
+        raise WorkflowError(
+            f"the parameters of step {name!r} in MLproject must be a mapping (name: type)"
+        )
     parameters = {str(p): read_parameter(name, str(p), value) for p, value in declared.items()}
     upstream = tuple(p for p in parameters if p in names and name != MAIN)
     for parameter in upstream:
         refuse_other_form(name, parameters[parameter])
     return Step(
-        name=str(name),
+        name=name,
         command=entry["command"],
         parameters=parameters,
         upstream=upstream,
@@ -191,10 +194,9 @@ def refuse_other_form(step: str, parameter: Parameter) -> None:
 
 def refuse_taken_names(step: Step, workflow: Workflow) -> None:
     """A name that is already a parameter of main could not be told apart on the command line."""
-    for name in {step.name, *step.own_parameters} & set(workflow.main.parameters):
-        raise WorkflowError(
-            f"{name!r} of step {step.name!r} in MLproject is a parameter of main too: rename one"
-        )
+    for name in {step.name, *step.own_parameters} & {HELP, *workflow.main.parameters}:
+        taken = "an option of main already" if name == HELP else "a parameter of main too"
+        raise WorkflowError(f"{name!r} of step {step.name!r} in MLproject is {taken}: rename it")
 
 
 def refuse_cycle(workflow: Workflow) -> None:

@@ -73,17 +73,13 @@ def main_values(
     for config in configs:
         section = config.sections.get(MAIN, {})
         for name in {"task", "config"} & set(section):
-            raise WorkflowError(
-                f"{name!r} cannot be set in {config.name!r}: give it with -P {name}=…"
-            )
+            raise WorkflowError(f"{name!r} cannot be set in {config.name!r}: give it with -P {name}=…")
         values.update(section)
     explicit = {n: v for n, v in given.items() if v != (workflow.main.parameters[n].default or "")}
     return {**values, **explicit}
 
 
-def step_values(
-    workflow: Workflow, overrides: Mapping[str, str], configs: Iterable[Config]
-) -> Values:
+def step_values(workflow: Workflow, overrides: Mapping[str, str], configs: Iterable[Config]) -> Values:
     """The parameters of every step but the upstream ones.
 
     A bare name in `overrides` reaches every step that declares it, a dotted one (`train.alpha`)

@@ -139,9 +139,7 @@ def requested(request: Request) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in swept}
 
 
-def record_outcomes(
-    store: Store, run: Run, request: Request, outcomes: Mapping[str, Outcome]
-) -> None:
+def record_outcomes(store: Store, run: Run, request: Request, outcomes: Mapping[str, Outcome]) -> None:
     """Which run stands for each step, and the description that people see first."""
     stands = {f"workflow.run.{o.node}": o.run_id for o in outcomes.values() if o.run_id}
     note = report.description(request.settings.get("description", ""), list(outcomes.values()))

@@ -63,8 +63,9 @@ class Node:
 class Outcome:
     """What became of a node.
 
-    `failure` is how a run failed and `log` the end of what it printed. `uri` is what a step below it is told to have read; `digest` is of its outputs, None while
-    nobody can know it; `seconds` is how long it took (for a reused one: then).
+    `failure` is how a run failed and `log` the end of what it printed. `uri` is what a step below
+    it is told to have read; `digest` is of its outputs, None while nobody can know it; `seconds`
+    is how long it took (for a reused one: then).
     """
 
     node: str
@@ -99,9 +100,7 @@ def make_nodes(
     asked = forced(workflow, rerun)
     names = needed(workflow, task, pins)
     for name in set(pins) & set(asked):
-        raise WorkflowError(
-            f"step {name!r} is pinned, so it cannot run again: drop the pin or rerun"
-        )
+        raise WorkflowError(f"step {name!r} is pinned, so it cannot run again: drop the pin or rerun")
     return [
         Node(
             name=name,

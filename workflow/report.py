@@ -99,9 +99,7 @@ def leaderboard(branches: Sequence[Branch], outcomes: Mapping[str, Outcome], met
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, the last one as it is."""
     widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]) - 1)]
-    lines = [
-        "  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[-1]]) for r in rows
-    ]
+    lines = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[-1]]) for r in rows]
     return "\n".join(["", *(line.rstrip() for line in lines)])
 
 

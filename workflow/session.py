@@ -15,9 +15,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from workflow import parent, plan, report
-from workflow.artifacts import local_folder
+from workflow.artifacts import download, local_folder
 from workflow.child import ChildRuns
-from workflow.code import patch
+from workflow.code import patch, without_credentials
 from workflow.command import Request
 from workflow.errors import Interrupted, WorkflowError
 from workflow.execute import Execution
@@ -25,18 +25,18 @@ from workflow.launch import Launcher, step_environment
 from workflow.lease import Claims, close_debris, heartbeats
 from workflow.plan import Outcome
 from workflow.store import Store, experiment_ids
-from workflow.surroundings import Surroundings, read_surroundings
+from workflow.surroundings import Surroundings, data_uris, read_surroundings
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 
-def run_request(project: Path, request: Request) -> int:
+def run_request(project: Path, request: Request, launcher: type[Launcher] = Launcher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="workflow-") as folder, signals_raise():
         try:
             with parent.started(request.task) as run:
-                return Session(project, request, run, Path(folder)).run_to_end()
+                return Session(project, request, run, Path(folder), launcher).run_to_end()
         except WorkflowError as error:
             say(f"Error: {error}")
             return BAD_REQUEST
@@ -51,11 +51,15 @@ def run_request(project: Path, request: Request) -> int:
 class Session:
     """What one invocation works with: the project, the request, the parent run and the store."""
 
-    def __init__(self, project: Path, request: Request, run: Run, folder: Path) -> None:
+    def __init__(
+        self, project: Path, request: Request, run: Run, folder: Path, launcher: type[Launcher]
+    ) -> None:
         self.project, self.request, self.parent, self.folder = project, request, run, folder
+        self.launcher = launcher
         self.store = open_store(run, request)
         self.store_paths = store_paths(self.store)
         self.dry = request.flag("dry_run")
+        self.fetched = fetch_data(request, folder)
 
     def run_to_end(self) -> int:
         """Settles every node, and tells on the terminal and on the parent run what became of them."""
@@ -94,7 +98,7 @@ class Session:
             waits = self.request.flag("wait")
             execution.children = ChildRuns(
                 store=self.store,
-                launcher=Launcher(self.project, self.store.experiment_id, self.folder),
+                launcher=self.launcher(self.project, self.store.experiment_id, self.folder),
                 claims=Claims(self.store, execution.is_bad) if waits else None,
                 mode=mode,
                 tags=parent.child_tags(self.parent, around.code, self.project),
@@ -114,7 +118,9 @@ class Session:
     def look(self) -> Surroundings:
         """Code and environment as they are now."""
         request = self.request
-        return read_surroundings(self.project, request.workflow, request.values, self.store_paths)
+        return read_surroundings(
+            self.project, request.workflow, request.values, self.store_paths, self.fetched
+        )
 
     def check_clean(self, around: Surroundings) -> None:
         """Says what is not as usual about the code. Raises WorkflowError if it must be clean."""
@@ -155,9 +161,7 @@ class Session:
             return
         say(report.table(rows))
         if len(self.request.branches) > 1 and not self.dry:
-            board = report.leaderboard(
-                self.request.branches, outcomes, self.request.settings["metric"]
-            )
+            board = report.leaderboard(self.request.branches, outcomes, self.request.settings["metric"])
             say(board)
             self.store.log_text(self.parent.info.run_id, board, "leaderboard.txt")
         for line in report.failures(rows):
@@ -190,12 +194,29 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def fetch_data(request: Request, folder: Path) -> dict[str, Path]:
+    """Data that a `path` parameter names by URI, as local copies: its content counts like any other.
+
+    Raises:
+        WorkflowError: it cannot be had.
+    """
+    uris = {uri for node in request.nodes if not node.pin for uri in data_uris(node.step, node.values)}
+    fetched = {}
+    for number, uri in enumerate(sorted(uris)):
+        try:
+            fetched[uri] = download(uri, folder / f"data {number}")
+        except (OSError, MlflowException) as error:
+            raise WorkflowError(f"cannot fetch {without_credentials(uri)}: {error}") from None
+    return fetched
+
+
 def open_store(run: Run, request: Request) -> Store:
-    """The tracking server of a run; looks in its experiment unless `reuse_from` names others."""
+    """The tracking server of a run; looks in its experiment, and in those that `reuse_from` names."""
     client, experiment = mlflow.MlflowClient(), run.info.experiment_id
     names = [n.strip() for n in request.settings["reuse_from"].split(",") if n.strip()]
     others = experiment_ids(client, names)
-    return Store(client, mlflow.get_tracking_uri(), experiment, others or (experiment,))
+    looked_in = tuple(dict.fromkeys((experiment, *others)))
+    return Store(client, mlflow.get_tracking_uri(), experiment, looked_in)
 
 
 def store_paths(store: Store) -> tuple[Path, ...]:
@@ -206,4 +227,7 @@ def store_paths(store: Store) -> tuple[Path, ...]:
         paths = [Path(file + end) for end in ("", "-wal", "-shm", "-journal")]
     experiment = store.ask(lambda: store.client.get_experiment(store.experiment_id))
     artifacts = local_folder(experiment.artifact_location)
-    return (*paths, *([artifacts.parent] if artifacts else []))
+    if artifacts:
+        default_root = artifacts.parent.name in ("mlruns", "mlartifacts")
+        paths.append(artifacts.parent if default_root else artifacts)
+    return tuple(paths)

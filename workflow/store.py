@@ -79,9 +79,7 @@ class Store:
     def search(self, key: str, step: str, most: int) -> list[Earlier]:
         """Finished, not deleted runs with this tag, newest first."""
         # A step's name may hold a quote, which a filter cannot; its key or the name check decides.
-        same_step = (
-            f" and tags.`{key}` = '{step}'" if "'" not in step else f" and tags.`{key}` LIKE '%'"
-        )
+        same_step = f" and tags.`{key}` = '{step}'" if "'" not in step else f" and tags.`{key}` LIKE '%'"
         runs = self.ask(
             lambda: self.client.search_runs(
                 list(self.experiments),
@@ -101,9 +99,7 @@ class Store:
 
     # -- runs of this workflow
 
-    def create_child(
-        self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]
-    ) -> str:
+    def create_child(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> str:
         """A new RUNNING run with these plain-text parameters; returns its id."""
         run = self.ask(
             lambda: self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
@@ -149,7 +145,7 @@ class Store:
         self.tag(run_id, {UNUSABLE: why})
 
     def end(self, run_id: str, status: str, even_finished: bool = False) -> None:
-        """FINISHED, FAILED or KILLED, unless the run has ended already and `even_finished` is not set."""
+        """Ends a run as FINISHED, FAILED or KILLED; one that has ended only if `even_finished`."""
         if even_finished or self.run(run_id).info.status in ("RUNNING", "SCHEDULED"):
             self.ask(lambda: self.client.set_terminated(run_id, status))
 
@@ -224,9 +220,7 @@ def read_summary(text: str) -> Summary:
         kinds: Any = json.loads(text)
     except ValueError:
         return {}
-    return (
-        {k: v for k, v in kinds.items() if isinstance(v, dict)} if isinstance(kinds, dict) else {}
-    )
+    return {k: v for k, v in kinds.items() if isinstance(v, dict)} if isinstance(kinds, dict) else {}
 
 
 def experiment_ids(client: MlflowClient, names: Sequence[str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What an execution depends on outside the workflow, read now: code, data, environment."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,19 @@ from workflow.plan import Node
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The project as it is now. `data` are the files and folders that parameters point at."""
+    """The project as it is now; `fetched` are local copies of data that parameters name by URI."""
 
     project: Path
     code: Code
     environment: Mapping[str, str]
+    fetched: Mapping[str, Path]
+
+    def data_of(self, step: Step, values: Mapping[str, str]) -> dict[str, Path]:
+        """The parameters whose values name an existing file or folder, with its path.
+
+        A relative path is relative to the project, where the step runs.
+        """
+        return data_of(self.project, step, values, self.fetched)
 
     def unseen(self, nodes: Iterable[Node]) -> list[str]:
         """For each step whose imports reading cannot follow: where, and what to do."""
@@ -36,16 +45,22 @@ class Surroundings:
 
 
 def read_surroundings(
-    project: Path, workflow: Workflow, values: Iterable[Values], store_paths: tuple[Path, ...]
+    project: Path,
+    workflow: Workflow,
+    values: Iterable[Values],
+    store_paths: Iterable[Path],
+    fetched: Mapping[str, Path],
 ) -> Surroundings:
     """The state of code and environment. Data and the tracking store do not count as code."""
     data = [path for each in values for path in all_data(project, workflow, each)]
     code_files = [project / "MLproject", *(project / s for s in scripts(workflow))]
-    not_code = [path for path in data if not any(path in file.parents for file in code_files)]
+    # A folder that holds code is code, whatever else points at it.
+    not_code = [p for p in [*data, *store_paths] if not any(p in f.parents for f in code_files)]
     return Surroundings(
         project=project,
-        code=read_code(project, [*not_code, *store_paths]),
+        code=read_code(project, not_code),
         environment=read_environment(project, workflow.environment_file),
+        fetched=fetched,
     )
 
 
@@ -54,7 +69,7 @@ def all_data(project: Path, workflow: Workflow, values: Values) -> list[Path]:
     return [
         path
         for step in workflow.steps.values()
-        for path in data_of(project, step, values[step.name]).values()
+        for path in data_of(project, step, values[step.name], {}).values()
     ]
 
 
@@ -64,17 +79,33 @@ def scripts(workflow: Workflow) -> list[str]:
     return [w for s in steps for w in [*command_words(s.command), s.script] if w and w[0] != "/"]
 
 
-def data_of(project: Path, step: Step, values: Mapping[str, str]) -> dict[str, Path]:
-    """The parameters whose values name an existing file or folder, with its path.
-
-    A relative path is relative to the project, where the step runs.
-    """
+def data_of(
+    project: Path, step: Step, values: Mapping[str, str], fetched: Mapping[str, Path]
+) -> dict[str, Path]:
+    """As Surroundings.data_of."""
     found = {}
     for parameter in step.own_parameters.values():
-        path = data_path(project, parameter, values.get(parameter.name, ""))
+        text = values.get(parameter.name, "")
+        path = fetched.get(text) or data_path(project, parameter, text)
         if path is not None:
             found[parameter.name] = path
     return found
+
+
+def refuse_missing_paths(project: Path, step: Step, values: Mapping[str, str]) -> None:
+    """Raises WorkflowError for a `path` parameter that names nothing."""
+    uris = data_uris(step, values)
+    for parameter in step.own_parameters.values():
+        text = values.get(parameter.name, "")
+        if parameter.type == "path" and text not in uris and not (project / text).exists():
+            name = f"{step.name}.{parameter.name}"
+            raise WorkflowError(f"{name} is {text!r}, but there is no file or folder {project / text}")
+
+
+def data_uris(step: Step, values: Mapping[str, str]) -> list[str]:
+    """The values of `path` parameters that are URIs."""
+    paths = [values.get(p.name, "") for p in step.own_parameters.values() if p.type == "path"]
+    return [text for text in paths if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text)]
 
 
 def data_path(project: Path, parameter: Parameter, text: str) -> Path | None:
@@ -105,7 +136,7 @@ def identify(
     Raises:
         WorkflowError: a value of the wrong type, or data that cannot be read.
     """
-    data = data_of(around.project, step, values)
+    data = around.data_of(step, values)
     plain = {n: v for n, v in typed(step, values).items() if n not in data}
     common = Identity(
         step=step.name,

@@ -156,7 +156,5 @@ def reaches(workflow: Workflow, name: str, step: str) -> bool:
     """Does a swept parameter change what a step gets, directly or through its upstream?"""
     target, _ = target_of(workflow, name)
     declared, dot, _ = target.partition(".")
-    direct = (
-        {declared} if dot else {s.name for s in workflow.steps.values() if name in s.own_parameters}
-    )
+    direct = {declared} if dot else {s.name for s in workflow.steps.values() if name in s.own_parameters}
     return step in workflow.below(direct)

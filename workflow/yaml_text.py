@@ -8,6 +8,7 @@ from workflow.errors import WorkflowError
 
 LONGEST = 1_000_000
 DEEPEST = 40
+NOTHING = "tag:yaml.org,2002:null"
 
 
 def compose(text: str, where: str) -> yaml.Node | None:
@@ -17,7 +18,8 @@ def compose(text: str, where: str) -> yaml.Node | None:
     expand to gigabytes.
 
     Raises:
-        WorkflowError: not YAML, too long, too deep, or with an alias. Names `where`.
+        WorkflowError: not YAML, too long, too deep, with an alias, or with a name twice in one
+            mapping, of which YAML would silently drop the first. Names `where`.
     """
     if len(text) > LONGEST:
         raise WorkflowError(f"{where} is longer than {LONGEST:,} characters")
@@ -30,9 +32,24 @@ def compose(text: str, where: str) -> yaml.Node | None:
                 raise WorkflowError(f"{where} has a YAML alias (*{event.anchor}): write it out")
             if depth > DEEPEST:
                 raise WorkflowError(f"{where} is nested deeper than {DEEPEST} levels")
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise WorkflowError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
+    refuse_twice(document, where)
+    return document
+
+
+def refuse_twice(node: yaml.Node | None, where: str) -> None:
+    """Raises WorkflowError for a name that stands twice in one mapping."""
+    if isinstance(node, yaml.MappingNode):
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                line = node.start_mark.line + 1
+                raise WorkflowError(f"{where} names {name!r} twice in the mapping of line {line}")
+    for each in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for inner in each if isinstance(each, tuple) else (each,):
+            refuse_twice(inner, where)
 
 
 def load(text: str, where: str) -> Any:
@@ -45,17 +62,13 @@ def load(text: str, where: str) -> Any:
 
 
 def mapping(node: yaml.Node | None, where: str) -> dict[str, yaml.Node]:
-    """A mapping node as a dict. Raises WorkflowError if it is none, or if a key stands twice."""
-    if node is None:
+    """A mapping node as a dict; nothing at all is an empty one. Raises WorkflowError if it is none."""
+    if node is None or node.tag == NOTHING:
         return {}
-    if not isinstance(node, yaml.MappingNode):
+    keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else [None]
+    if not all(isinstance(key, yaml.ScalarNode) for key in keys):
         raise WorkflowError(f"{where} must be a YAML mapping (name: value)")
-    found: dict[str, yaml.Node] = {}
-    for key, value in node.value:
-        if key.value in found:
-            raise WorkflowError(f"{where} names {key.value!r} twice")
-        found[str(key.value)] = value
-    return found
+    return {str(key.value): value for key, value in node.value}
 
 
 def text_of(node: yaml.Node) -> str:
