@@ -55,7 +55,13 @@ class Request:
     @property
     def jobs(self) -> int:
         """How many steps may run at the same time; 0 stands for the processors of this machine."""
-        return int(self.settings["jobs"]) or len(os.sched_getaffinity(0))
+        return int(self.settings["jobs"]) or processors()
+
+
+def processors() -> int:
+    """How many processors this process may use; not every system can tell, then how many there are."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def main(project: Path, arguments: Sequence[str] | None = None) -> int:
@@ -120,10 +126,14 @@ def make_command(workflow: Workflow) -> click.Command:
 
 
 def option(name: str, default: str | None, words: str = "") -> click.Option:
-    """An option that takes any text. Its name may be no identifier, so metavar keeps it."""
+    """An option that takes any text. Its name may be no identifier, so metavar keeps it.
+
+    The identifier is the name in hex: `train.seed` and `train_seed` must not become one.
+    """
     shown = f"{words or 'default ' + repr(default)}"
-    identifier = "".join(c if c.isidentifier() or c.isdigit() else "_" for c in f"p_{name}")
-    return click.Option([f"--{name}", identifier], default=default, metavar=name, help=shown)
+    return click.Option(
+        [f"--{name}", f"p_{name.encode().hex()}"], default=default, metavar=name, help=shown
+    )
 
 
 def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) -> Request:

@@ -106,7 +106,7 @@ def make_nodes(
             name=name,
             step=workflow.steps[name],
             values=values[name],
-            upstream={step: step for step in workflow.steps[name].upstream},
+            upstream={} if name in pins else {step: step for step in workflow.steps[name].upstream},
             pin=pins.get(name),
             asked=asked.get(name),
             wanted=name == task,
