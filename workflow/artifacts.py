@@ -1,6 +1,8 @@
 """The outputs of a run where they are stored: read the manifest, check them, hand them to a step."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow.artifacts
@@ -9,11 +11,20 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from workflow import manifest
+from workflow.code import without_credentials
+from workflow.errors import WorkflowError
 from workflow.manifest import Manifest, Outputs
 
 
 class Damaged(Exception):
-    """Outputs that are not what they were; the message says how, to follow 'outputs of run x are'."""
+    """Outputs that are not what they were; the message says how, to follow 'outputs of run x are'.
+
+    `lasting` is False where another machine may find them whole.
+    """
+
+    def __init__(self, how: str, lasting: bool = True) -> None:
+        super().__init__(how)
+        self.lasting = lasting
 
 
 def local_folder(uri: str) -> Path | None:
@@ -23,16 +34,33 @@ def local_folder(uri: str) -> Path | None:
     return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]
 
 
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """A store that does not answer is no sign of damage: ends the workflow instead.
+
+    Raises:
+        WorkflowError: for any error of the store.
+    """
+    try:
+        yield
+    except (OSError, MlflowException) as error:
+        raise WorkflowError(
+            f"cannot read the artifacts in {without_credentials(uri)}: {error}"
+        ) from None
+
+
 def read_manifest(outputs: Outputs) -> Manifest:
     """The manifest stored beside the outputs.
 
     Raises:
         Damaged: it is gone, unreadable, or not the one that was published.
     """
+    with reaching(outputs.artifact_uri):
+        text = read_text(outputs.artifact_uri, manifest.NAME)
+    if text is None:
+        raise Damaged(f"gone: {manifest.NAME}", lasting=is_here(outputs.artifact_uri))
     try:
-        found = manifest.from_json(read_text(outputs.artifact_uri, manifest.NAME))
-    except (OSError, MlflowException):
-        raise Damaged(f"gone: {manifest.NAME}") from None
+        found = manifest.from_json(text)
     except ValueError as error:
         raise Damaged(f"unreadable: {error}") from None
     if outputs.digest and manifest.digest_of(found) != outputs.digest:
@@ -40,20 +68,37 @@ def read_manifest(outputs: Outputs) -> Manifest:
     return found
 
 
-def read_text(artifact_uri: str, name: str) -> str:
-    """The text of one artifact. Raises OSError or MlflowException if it is not there."""
+def read_text(artifact_uri: str, name: str) -> str | None:
+    """The text of an artifact at the root of a run; None if it is not there.
+
+    A listing tells whether it is: what a missing file raises differs from store to store.
+    """
     folder = local_folder(artifact_uri)
     if folder:
-        return (folder / name).read_text(encoding="utf-8")
+        there = (folder / name).is_file()
+        return (folder / name).read_text(encoding="utf-8", errors="replace") if there else None
+    root = get_artifact_repository(artifact_uri).list_artifacts()
+    if name not in (item.path for item in root):
+        return None
     with tempfile.TemporaryDirectory() as target:
-        got = mlflow.artifacts.download_artifacts(f"{artifact_uri.rstrip('/')}/{name}", dst_path=target)
-        return Path(got).read_text(encoding="utf-8")
+        file = download(f"{artifact_uri.rstrip('/')}/{name}", Path(target))
+        return file.read_text(encoding="utf-8", errors="replace")
+
+
+def is_here(artifact_uri: str) -> bool:
+    """Is the store there at all, so that what it lacks is lost?
+
+    A folder of another machine's disk, or a disk that is not mounted, is not.
+    """
+    folder = local_folder(artifact_uri)
+    return folder is None or folder.parent.parent.is_dir()
 
 
 def check_names(outputs: Outputs) -> Manifest:
     """The manifest, if the stored files have its names and sizes. Raises Damaged if not."""
     found = read_manifest(outputs)
-    misfit = manifest.misfit(found, stored_sizes(outputs))
+    with reaching(outputs.uri):
+        misfit = manifest.misfit(found, stored_sizes(outputs))
     if misfit:
         raise Damaged(misfit)
     return found
@@ -85,8 +130,12 @@ def hand_over(outputs: Outputs, into: Path) -> Path:
         Damaged: they are not what the manifest says.
     """
     found = check_names(outputs)
-    folder = local_folder(outputs.uri) or download(outputs.uri, into)
-    misfit = manifest.content_misfit(found, folder)
+    if not found:  # a step may leave nothing but metrics; a store keeps no empty folder
+        into.mkdir(parents=True, exist_ok=True)
+        return into
+    with reaching(outputs.uri):
+        folder = local_folder(outputs.uri) or download(outputs.uri, into)
+        misfit = manifest.content_misfit(found, folder)
     if misfit:
         raise Damaged(misfit)
     return folder

@@ -139,15 +139,15 @@ class Execution:
             else:
                 artifacts.check_names(outputs)
         except Damaged as error:
-            self.reject(earlier.run_id, str(error))
+            self.reject(earlier.run_id, error)
             return str(error)
         return None
 
-    def reject(self, run_id: str, why: str) -> None:
+    def reject(self, run_id: str, damage: Damaged) -> None:
         """Never looks at a damaged run again."""
-        self.rejected[run_id] = why
-        if self.children:
-            self.store.mark_unusable(run_id, why)
+        self.rejected[run_id] = str(damage)
+        if self.children and damage.lasting:
+            self.store.mark_unusable(run_id, str(damage))
 
     def reason(self, node: Node, identities: Identities, rejections: Sequence[str]) -> str:
         """Why a node runs."""
@@ -178,7 +178,7 @@ class Execution:
                 into = self.folder / upstream.run_id
                 self.handed[str(upstream.uri)] = artifacts.hand_over(upstream.outputs, into)
             except Damaged as error:
-                self.reject(upstream.run_id, str(error))
+                self.reject(upstream.run_id, error)
                 return False
             return True
 
