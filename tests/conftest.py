@@ -173,19 +173,28 @@ def make_project(tmp_path: Path, empty_store: Path) -> Callable[..., Project]:
     """Makes a project folder with a store beside it: `titanic` (this one) or `example`."""
 
     def make(kind: str = "example", name: str = "project") -> Project:
-        folder = tmp_path / name
-        if kind == "titanic":
-            copy_own_files(folder)
-        else:
-            shutil.copytree(EXAMPLE, folder)
-            copy_own_files(folder, only=("workflow/", "main.py", ".gitignore"))
-        begin_repository(folder)
-        database = tmp_path / f"{name}.db"
-        shutil.copy2(empty_store, database)
-        keep_artifacts_in(tmp_path / f"{name}-artifacts", database)
-        return Project(folder, f"sqlite:///{database}")
+        return new_project(tmp_path / name, empty_store, kind)
 
     return make
+
+
+def new_project(folder: Path, empty_store: Path, kind: str = "example") -> Project:
+    """A project folder in a repository of its own, with a store beside it."""
+    copy_project(folder, kind)
+    begin_repository(folder)
+    database = folder.with_name(f"{folder.name}.db")
+    shutil.copy2(empty_store, database)
+    keep_artifacts_in(folder.with_name(f"{folder.name}-artifacts"), database)
+    return Project(folder, f"sqlite:///{database}")
+
+
+def copy_project(folder: Path, kind: str) -> None:
+    """The files of `titanic` (this project) or `example`."""
+    if kind == "titanic":
+        copy_own_files(folder)
+    else:
+        shutil.copytree(EXAMPLE, folder)
+        copy_own_files(folder, only=("workflow/", "main.py", ".gitignore"))
 
 
 def keep_artifacts_in(folder: Path, database: Path) -> None:

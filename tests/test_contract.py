@@ -70,7 +70,7 @@ def main(count: int, word: str) -> None:
             "MLproject",
             ", word: string",
             "",
-            "takes --word, which MLproject does not declare for step 'fresh'",
+            "takes --word, which MLproject does not declare for step",
         ),
         ("MLproject", " --word {word}", "", "the command of 'fresh' in MLproject does not pass {word}"),
         ("MLproject", "--word {word}", "--wrd {word}", "does not pass --word {word}"),
