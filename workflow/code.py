@@ -26,13 +26,15 @@ class Code:
     """The state of a project's code.
 
     `changes` maps every file that differs from the commit (path in the repository, or in the
-    project without git) to a digest; `path` is the project's folder in the repository.
+    project without git) to a digest; `ignored` are the files and folders (in the project) that git was
+    told not to look at; `path` is the project's folder in the repository.
     """
 
     project: Path
     commit: str | None
     path: str
     changes: dict[str, str]
+    ignored: tuple[str, ...] = ()
     repository: Path | None = None
     url: str | None = None
     no_git: str | None = None
@@ -50,6 +52,10 @@ class Code:
             return self.changes
         changed = {f"change {path}": value for path, value in self.changes.items()}
         return {"commit": self.commit, "path": self.path, **changed}
+
+    def overlooks(self, name: str) -> bool:
+        """Is a file of the project one whose changes git was told not to see?"""
+        return any(name == i or name.startswith(f"{i}/") for i in self.ignored)
 
 
 def git(folder: Path, *arguments: str, extra: dict[str, str] | None = None) -> str:
@@ -75,24 +81,28 @@ def read_code(project: Path, not_code: Iterable[Path] = ()) -> Code:
     try:
         top, head = git(project, "rev-parse", "--show-toplevel", "HEAD").splitlines()
     except (OSError, subprocess.CalledProcessError) as error:
-        return Code(
-            project=project,
-            commit=None,
-            path="",
-            changes=project_files(project, outside),
-            no_git=why_no_git(error),
-            not_code=outside,
-        )
+        return without_git(project, outside, why_no_git(error))
     repository = Path(top)
+    path = project.resolve().relative_to(repository.resolve()).as_posix()
+    status = git_status(repository)
+    if is_ignored(path, status):
+        return without_git(project, outside, "the git repository around this folder ignores it")
     return Code(
         project=project,
         commit=head,
-        path=project.resolve().relative_to(repository.resolve()).as_posix(),
-        changes=uncommitted(repository, outside),
+        path=path,
+        changes=uncommitted(repository, status, outside),
+        ignored=ignored_in(path, status),
         repository=repository,
         url=remote_url(repository),
         not_code=outside,
     )
+
+
+def without_git(project: Path, outside: tuple[Path, ...], why: str) -> Code:
+    """The code where git has nothing to say: what the project's files hold."""
+    files = project_files(project, outside)
+    return Code(project, None, path="", changes=files, no_git=why, not_code=outside)
 
 
 def why_no_git(error: OSError | subprocess.CalledProcessError) -> str:
@@ -109,11 +119,41 @@ def why_no_git(error: OSError | subprocess.CalledProcessError) -> str:
     return "git failed: " + (said.strip().splitlines() or ["no message"])[-1]
 
 
-def uncommitted(repository: Path, outside: Sequence[Path]) -> dict[str, str]:
+Status = Sequence[tuple[str, str]]
+"""git's two letters for what happened to a path, and the path in the repository."""
+
+
+def git_status(repository: Path) -> Status:
+    """Every changed, added, deleted, untracked ('??') or ignored ('!!') path.
+
+    What the user's settings and .gitmodules would hide is shown too.
+    """
+    options = ("--untracked-files=all", "--ignored=matching", "--ignore-submodules=none")
+    listing = git(repository, "status", "--porcelain=v1", "-z", "--no-renames", *options)
+    return [(entry[:2], entry[3:].rstrip("/")) for entry in listing.split("\0") if entry]
+
+
+def is_ignored(path: str, status: Status) -> bool:
+    """Is a folder of the repository itself ignored, as everything in a home folder under git may be?"""
+    return any(s == "!!" and path != "." and f"{path}/".startswith(f"{p}/") for s, p in status)
+
+
+def ignored_in(path: str, status: Status) -> tuple[str, ...]:
+    """The ignored paths, relative to the project."""
+    inside = "" if path == "." else f"{path}/"
+    found = [p.removeprefix(inside) for s, p in status if s == "!!" and p.startswith(inside)]
+    return tuple(sorted(found))
+
+
+def uncommitted(repository: Path, status: Status, outside: Sequence[Path]) -> dict[str, str]:
     """Every changed, added, deleted or untracked (not ignored) file → digest of what it is now."""
-    listing = git(repository, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
-    paths = (entry[3:].rstrip("/") for entry in listing.split("\0") if entry)
+    paths = [p for s, p in status if s != "!!" and not (s == "??" and is_by_product(p))]
     return {p: state(repository / p) for p in sorted(paths) if counts(repository / p, outside)}
+
+
+def is_by_product(name: str) -> bool:
+    """Is a path in a folder that tools fill by themselves?"""
+    return bool(IGNORED_FOLDERS & set(name.split("/")))
 
 
 def project_files(project: Path, outside: Sequence[Path]) -> dict[str, str]:
@@ -127,15 +167,14 @@ def project_files(project: Path, outside: Sequence[Path]) -> dict[str, str]:
             if not name.startswith(".") and Path(folder, name) not in environments
         ]
         for path in (Path(folder, name) for name in files):
-            if counts(path, outside):
-                found[path.relative_to(project).as_posix()] = state(path)
+            name = path.relative_to(project).as_posix()
+            if counts(path, outside) and not is_by_product(name):
+                found[name] = state(path)
     return dict(sorted(found.items()))
 
 
 def counts(path: Path, outside: Iterable[Path]) -> bool:
     """Is a changed file part of the code?"""
-    if IGNORED_FOLDERS & set(path.parts):
-        return False
     here = path.parent.resolve() / path.name
     return not any(here == place or place in here.parents for place in outside)
 
@@ -145,7 +184,9 @@ def state(path: Path) -> str:
     if path.is_symlink():
         return digest(["link", str(path.readlink())])
     if path.is_dir():
-        return digest({name: digest_file(file) for name, file in files_in(path).items()})
+        # A submodule, or a repository in the repository: git's own files in it change when looked at.
+        inside = {n: f for n, f in files_in(path).items() if ".git" not in n.split("/")}
+        return digest({name: digest_file(file) for name, file in inside.items()})
     if not path.is_file():
         return GONE
     executable = bool(path.stat().st_mode & stat.S_IXUSR)
@@ -171,20 +212,35 @@ def without_credentials(url: str) -> str:
 def patch(code: Code) -> bytes:
     """The uncommitted changes as a patch for `git apply`, untracked files included.
 
-    It is made with a copy of git's index, so that the user's own stays as it is.
+    It is made with an index of its own, so that the user's stays as it is. A repository in the
+    repository is left out: no patch can hold it.
     """
     if code.repository is None or not code.changes:
         return b""
+    top = code.repository
     with tempfile.TemporaryDirectory() as folder:
-        index = Path(folder, "index")
-        index.write_bytes((code.repository / git_path(code.repository, "index")).read_bytes())
-        own_index = {"GIT_INDEX_FILE": str(index)}
-        paths = [f":(top,literal){path}" for path in code.changes]
-        git(code.repository, "add", "--intent-to-add", "--", *paths, extra=own_index)
-        text = git(code.repository, "diff", "--binary", "HEAD", "--", *paths, extra=own_index)
+        own_index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        there = [p for p in code.changes if (top / p).is_symlink() or (top / p).is_file()]
+        listed = Path(folder, "paths")
+        listed.write_bytes(b"\0".join(os.fsencode(f":(top,literal){path}") for path in there))
+        git(top, "read-tree", "HEAD", extra=own_index)
+        if there:
+            names = (f"--pathspec-from-file={listed}", "--pathspec-file-nul")
+            git(top, "add", "--intent-to-add", *names, extra=own_index)
+        text = git(top, "diff", *PATCH_OPTIONS, "HEAD", "--", *but(top, code.not_code), extra=own_index)
     return text.encode(errors="surrogateescape")
 
 
-def git_path(repository: Path, name: str) -> str:
-    """Where git keeps a file of its own (elsewhere in a worktree)."""
-    return git(repository, "rev-parse", "--git-path", name).strip()
+# The user's git settings must not make a patch that `git apply` refuses.
+PATCH_OPTIONS = (
+    *("--binary", "--full-index", "--no-renames", "--unified=3", "--inter-hunk-context=0"),
+    *("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"),
+    *("--src-prefix=a/", "--dst-prefix=b/"),
+)
+
+
+def but(repository: Path, places: Iterable[Path]) -> list[str]:
+    """Everything in a repository but these places, in git's words."""
+    top = repository.resolve()
+    inside = [path.relative_to(top).as_posix() for path in places if top in path.parents]
+    return [":(top)", *(f":(top,exclude,literal){path}" for path in inside)]

@@ -49,8 +49,8 @@ def included(folder: Path, lines: list[Any]) -> list[str]:
 
 
 def package_name(requirement: str) -> str | None:
-    """The name at the head of `name[extra]>=1; marker`; None for an option or a bare URL."""
-    match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:$|[\[=<>!~;@ ])", requirement)
+    """The name at the head of `channel::name[extra]>=1; marker`; None for an option or a bare URL."""
+    match = re.match(r"\s*(?:[\w./-]+::)?([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:$|[\[=<>!~;@ ])", requirement)
     name = match[1].lower().replace("_", "-") if match else None
     return None if name in ("python", "pip") else name
 

@@ -4,22 +4,21 @@ Nothing is imported: the syntax tree of each file tells what it may import, anyw
 """
 
 import ast
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from workflow.graph import Step, command_words
 
+BUILT_IN = {"__import__", "exec", "eval"}
 UNSEEN = {
-    "import_module",
-    "__import__",
-    "exec",
-    "eval",
-    "run_module",
-    "run_path",
-    "spec_from_file_location",
+    *("__import__", "import_module", "resolve_name", "iter_modules", "walk_packages"),
+    *("run_module", "run_path", "spec_from_file_location", "SourceFileLoader", "exec_module"),
 }
-"""Calls that load code in a way that reading cannot follow."""
+"""Functions that load code in a way that reading cannot follow; `eval` and `exec` count without a
+dot only: other things have methods of these names."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,27 @@ def read_sources(project: Path, step: Step) -> Sources:
     """The files that decide what a step does: its `sources:` if it has them, else what it imports."""
     if step.sources is not None:
         return Sources(tuple(matching(project, step.sources)))
-    named = [word.removeprefix("./") for word in command_words(step.command)]
-    files = {word for word in named if is_file_in(project, word)}
-    if step.script and is_file_in(project, step.script):
-        files.add(step.script)
-        files |= set(packages_above(project, step.script))
-    return follow(project, files)
+    words = [word.removeprefix("./") for word in command_words(step.command)]
+    modules = {file for module in run_modules(words) for file in run_files(project, module)}
+    files = {word for word in words if is_file_in(project, word)} | modules
+    above = {package for file in files for package in packages_above(project, file)}
+    found = follow(project, files | above)
+    # Whatever the command runs, it is not this project's Python: nobody can tell what it reads.
+    strange = not any(file.endswith(".py") for file in files)
+    return Sources(found.files, ("its command", *found.unseen) if strange else found.unseen)
+
+
+def run_modules(words: Sequence[str]) -> Iterator[str]:
+    """Every x of `-m x` in a command."""
+    for here, following in itertools.pairwise(words):
+        if here == "-m" and following != "workflow.step":
+            yield following
+
+
+def run_files(project: Path, module: str) -> Iterator[str]:
+    """The file of a module that `python -m` runs; of a package, its __main__.py."""
+    path = module.replace(".", "/")
+    yield from (f for f in (f"{path}.py", f"{path}/__main__.py") if is_file_in(project, f))
 
 
 def matching(project: Path, globs: tuple[str, ...]) -> Iterator[str]:
@@ -72,32 +86,45 @@ def follow(project: Path, start: set[str]) -> Sources:
     """The files reached from these by imports, and the places that reading cannot follow."""
     found: set[str] = set()
     unseen: list[str] = []
-    waiting = sorted(start)
+    waiting, roots = sorted(start), import_roots(start)
     while waiting:
         file = waiting.pop()
         if file in found:
             continue
         found.add(file)
         if file.endswith(".py"):
-            tree = parse(project / file)
-            unseen += [f"{file}:{line}" for line in unseen_lines(tree)]
-            roots = import_roots(file, start)
-            for module in imported(tree, file):
+            modules, lines = read_imports(content(project / file), file)
+            unseen += [f"{file}:{line}" for line in lines]
+            for module in modules:
                 waiting += module_files(project, module, roots)
     return Sources(tuple(sorted(found)), tuple(sorted(unseen)))
 
 
-def import_roots(file: str, start: set[str]) -> set[str]:
+def import_roots(start: set[str]) -> set[str]:
     """Where absolute imports look: the project, and the folder of a script that is run by path."""
     return {"."} | {str(PurePosixPath(script).parent) for script in start}
 
 
-def parse(file: Path) -> ast.Module:
-    """The syntax tree; an empty one for a file that Python could not run either."""
+def content(file: Path) -> bytes:
+    """What a file holds; nothing if it cannot be read."""
     try:
-        return ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+@lru_cache(maxsize=4096)
+def read_imports(source: bytes, file: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The modules that a file may import, and the lines that reading cannot follow.
+
+    None of either for a file that Python could not run. Remembered: files are looked at before
+    every step, and seldom change.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return (), ()
+    return tuple(dict.fromkeys(imported(tree, file))), tuple(unseen_lines(tree))
 
 
 def imported(tree: ast.Module, file: str) -> Iterator[str]:
@@ -121,9 +148,15 @@ def absolute(node: ast.ImportFrom, file: str) -> str:
 
 
 def module_files(project: Path, module: str, roots: set[str]) -> Iterator[str]:
-    """The project's files that importing a module runs: the module and the packages above it."""
+    """The project's files that importing a module runs: the module and the packages above it.
+
+    `package.*` may import every module of the package.
+    """
     parts = [part for part in module.split(".") if part and part != "*"]
     for root in roots:
+        if module.endswith(".*"):
+            modules = (project / PurePosixPath(root, *parts)).glob("*.py")
+            yield from (found.relative_to(project).as_posix() for found in modules)
         for count in range(1, len(parts) + 1):
             path = PurePosixPath(root, *parts[:count])
             for candidate in (f"{path}.py", f"{path}/__init__.py"):
@@ -132,9 +165,11 @@ def module_files(project: Path, module: str, roots: set[str]) -> Iterator[str]:
 
 
 def unseen_lines(tree: ast.Module) -> Iterator[int]:
-    """The lines that call something by which code is loaded unseen."""
+    """The lines that name something by which code is loaded unseen, or that change where it is found."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
-            if name in UNSEEN and not (name == "eval" and isinstance(node.func, ast.Attribute)):
-                yield node.lineno
+        if isinstance(node, ast.Name) and node.id in BUILT_IN | UNSEEN:
+            yield node.lineno
+        elif isinstance(node, ast.Attribute) and (node.attr in UNSEEN or ast.unparse(node) == "sys.path"):
+            yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and any(alias.name in UNSEEN for alias in node.names):
+            yield node.lineno

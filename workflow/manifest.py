@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -46,9 +47,21 @@ def sha256_of(path: Path) -> str:
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """Every file below a folder by its relative path with '/', sorted."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
+    """Every file below a folder by its relative path with '/', sorted; links are followed."""
+    found = (Path(here, name) for here, names in walk(folder) for name in names)
+    return {path.relative_to(folder).as_posix(): path for path in sorted(found) if path.is_file()}
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below and its files; a link back to where it was reached from is not followed."""
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not leads_back(Path(here, name))]
+        yield here, names
+
+
+def leads_back(folder: Path) -> bool:
+    """Is this a link to one of the folders on the way to it?"""
+    return folder.is_symlink() and folder.resolve() in {above.resolve() for above in folder.parents}
 
 
 def read_folder(folder: Path, hashed: Callable[[Path], str] = sha256_of) -> Manifest:

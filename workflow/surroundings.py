@@ -13,7 +13,7 @@ from workflow.fingerprint import MODES, Identity, digest
 from workflow.graph import Parameter, Step, Workflow, command_words
 from workflow.imports import read_sources
 from workflow.manifest import sha256_of
-from workflow.parameters import Values, typed
+from workflow.parameters import Values, plain, typed
 from workflow.plan import Node
 
 
@@ -53,9 +53,9 @@ def read_surroundings(
 ) -> Surroundings:
     """The state of code and environment. Data and the tracking store do not count as code."""
     data = [path for each in values for path in all_data(project, workflow, each)]
-    code_files = [project / "MLproject", *(project / s for s in scripts(workflow))]
-    # A folder that holds code is code, whatever else points at it.
-    not_code = [p for p in [*data, *store_paths] if not any(p in f.parents for f in code_files)]
+    code = [project / "MLproject", *(project / name for name in code_names(project, workflow))]
+    # A file of the code, and a folder that holds one, is code, whatever else points at it.
+    not_code = [p for p in [*data, *store_paths] if not any(p == f or p in f.parents for f in code)]
     return Surroundings(
         project=project,
         code=read_code(project, not_code),
@@ -73,10 +73,11 @@ def all_data(project: Path, workflow: Workflow, values: Values) -> list[Path]:
     ]
 
 
-def scripts(workflow: Workflow) -> list[str]:
-    """Every word of a command that could name a project file, and main's own."""
+def code_names(project: Path, workflow: Workflow) -> set[str]:
+    """What the steps and main are made of, and every word of a command that could name a file."""
     steps = [workflow.main, *workflow.steps.values()]
-    return [w for s in steps for w in [*command_words(s.command), s.script] if w and w[0] != "/"]
+    words = {word for step in steps for word in command_words(step.command) if word[:1] not in ("", "/")}
+    return words.union(*(read_sources(project, step).files for step in steps))
 
 
 def data_of(
@@ -147,7 +148,9 @@ def identify(
         upstream=upstream,
         environment=around.environment,
     )
-    codes = {"commit": around.code.ingredients, "code": code_files(around.project, step)}
+    files = code_files(around.project, step)
+    overlooked = {name: value for name, value in files.items() if around.code.overlooks(name)}
+    codes = {"commit": {**overlooked, **around.code.ingredients}, "code": files}
     return {mode: with_code(common, codes[mode]) for mode in MODES}
 
 
@@ -166,5 +169,7 @@ def code_files(project: Path, step: Step) -> dict[str, str]:
     if step.sources is not None and not files:
         globs = ", ".join(step.sources)
         raise WorkflowError(f"'sources' of step {step.name!r} in MLproject match no file: {globs}")
-    entry = {"entry in MLproject": digest(repr(sorted(step.entry.items())))}
+    # How long and how often a step may try does not change what it gives.
+    decisive = {n: v for n, v in step.entry.items() if n not in ("timeout", "retries")}
+    entry = {"entry in MLproject": digest(plain(decisive))}
     return {**{name: sha256_of(project / name) for name in files}, **entry}

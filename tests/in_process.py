@@ -1,0 +1,134 @@
+"""The workflow with one part replaced: a step runs in this process instead of one of its own.
+
+Everything else is real: git, the tracking store, the outputs, the orchestrator's own loop.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import runpy
+import shlex
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import mlflow
+from mlflow.projects import _project_spec
+
+from tests.conftest import ROOT, Done, Project
+from workflow import session
+from workflow import step as step_module
+from workflow.command import make_request, parse
+from workflow.errors import WorkflowError
+from workflow.graph import Step, read_workflow
+from workflow.launch import Launcher
+
+ONE_AT_A_TIME = threading.Lock()
+"""Working directory, arguments and environment belong to the whole process."""
+
+
+class InProcess(Launcher):
+    """Runs a step's command as it is written in MLproject now, from its source as it is now."""
+
+    def launch(self, step: Step, parameters: Mapping[str, str], run_id: str) -> str | None:
+        words = command_of(self.project, step, parameters)
+        with ONE_AT_A_TIME, self.log_of(run_id).open("a") as log, log_on(log):
+            code = execute(self.project, words, run_id)
+        # As mlflow.run does: the exit code decides.
+        mlflow.MlflowClient().set_terminated(run_id, "FAILED" if code else "FINISHED")
+        return "failed" if code else None
+
+    def stop(self, run_id: str) -> None:
+        """A step of this process ends by itself."""
+
+
+def command_of(project: Path, step: Step, parameters: Mapping[str, str]) -> list[str]:
+    """The words of the command that MLflow would give to bash."""
+    spec = _project_spec.load_project(str(project)).get_entry_point(step.name)
+    return shlex.split(spec.compute_command(dict(parameters), storage_dir=None))
+
+
+def execute(project: Path, words: list[str], run_id: str) -> int:
+    """Runs `python -m module …`; returns the exit code that a process would have."""
+    assert words[:2] == ["python", "-m"], words
+    with as_a_new_process(project, words, run_id):
+        try:
+            if words[2] == "workflow.step":
+                return step_module.main(words[3:])
+            runpy.run_module(words[2], run_name="__main__")
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+        except Exception:
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+@contextlib.contextmanager
+def as_a_new_process(project: Path, words: list[str], run_id: str) -> Iterator[None]:
+    """Folder, arguments, run and project modules as a process of its own would have them."""
+    before = Path.cwd(), sys.argv, sys.path, sys.dont_write_bytecode
+    others = {name: module for name, module in sys.modules.items() if is_project_module(name)}
+    os.chdir(project)
+    # This repository has a folder `steps` too, which must not be found.
+    elsewhere = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
+    sys.argv, sys.path = [words[2], *words[3:]], [str(project), *elsewhere]
+    os.environ["MLFLOW_RUN_ID"] = run_id
+    sys.dont_write_bytecode = True
+    forget_project_modules()
+    try:
+        yield
+    finally:
+        forget_project_modules()
+        sys.modules.update(others)
+        os.chdir(before[0])
+        sys.argv, sys.path, sys.dont_write_bytecode = before[1:]
+        os.environ.pop("MLFLOW_RUN_ID", None)
+
+
+def is_project_module(name: str) -> bool:
+    return name.partition(".")[0] in ("steps", "helpers")
+
+
+def forget_project_modules() -> None:
+    """So that the next import reads the source again."""
+    importlib.invalidate_caches()
+    for name in [name for name in sys.modules if is_project_module(name)]:
+        del sys.modules[name]
+
+
+@contextlib.contextmanager
+def log_on(log: io.TextIOBase) -> Iterator[None]:
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        yield
+
+
+@contextlib.contextmanager
+def environment_of(project: Project) -> Iterator[None]:
+    """The environment that a process of the project would get."""
+    before, uri = dict(os.environ), mlflow.get_tracking_uri()
+    os.environ.clear()
+    os.environ.update(project.environment())
+    mlflow.set_tracking_uri(project.uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(uri)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def run(project: Project, *arguments: str) -> Done:
+    """`python main.py …`, with the steps in this process."""
+    text = io.StringIO()
+    with environment_of(project), contextlib.redirect_stdout(text):
+        try:
+            workflow = read_workflow((project.folder / "MLproject").read_text())
+            request = make_request(project.folder, workflow, parse(workflow, list(arguments)) or {})
+        except WorkflowError as error:
+            return Done(session.BAD_REQUEST, f"Error: {error}")
+        code = session.run_request(project.folder, request, InProcess)
+    return Done(code, text.getvalue())
