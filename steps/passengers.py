@@ -17,6 +17,7 @@ from workflow.errors import suggestion
 KEY = "PassengerId"
 TARGET = "Survived"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def read(file: Path) -> pd.DataFrame:

@@ -1,10 +1,10 @@
 """Models in skops files: the same model as the same bytes, and no code that came with the file."""
 
-import importlib
 import json
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -13,6 +13,7 @@ import numpy as np
 import skops.io
 
 SCHEMA = "schema.json"
+ARRAY = b"\x93NUMPY"  # how a .npy file begins
 UNIX = 3  # what the zip format calls the system that made an entry
 
 
@@ -64,16 +65,24 @@ def without_padding(content: bytes) -> bytes:
 
     The nodes of scikit-learn's trees have seven of them each, with whatever was in memory before.
     """
-    if not content.startswith(b"\x93NUMPY"):
+    if not content.startswith(ARRAY):
         return content
     array = np.load(BytesIO(content), allow_pickle=False)
-    if array.dtype.names is None:
+    if array.dtype.names is None or not array.size:
         return content
-    clean, buffer = np.zeros(array.shape, array.dtype), BytesIO()
-    for name in array.dtype.names:
-        clean[name] = array[name]
-    np.save(buffer, clean, allow_pickle=False)
-    return buffer.getvalue()
+    # In the stored bytes, because numpy brings in new padding whenever it copies such an array.
+    stored = np.frombuffer(content, np.uint8).copy()
+    rows = stored[-array.nbytes :].reshape(array.size, array.dtype.itemsize)
+    rows[:, padding(array.dtype)] = 0
+    return stored.tobytes()
+
+
+def padding(kind: "np.dtype[Any]") -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """Mark the bytes of a record that belong to none of its fields."""
+    unused = np.ones(kind.itemsize, np.bool_)
+    for field, offset, *_ in (kind.fields or {}).values():
+        unused[offset : offset + field.itemsize] = False
+    return unused
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -111,8 +120,8 @@ def is_harmless(name: str) -> bool:
     if not module.startswith("sklearn."):
         return name == "numpy.dtype"
     try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except ImportError:
+        found = resolve_name(f"{module}:{attribute}")
+    except (ImportError, AttributeError):
         return False
     return isinstance(found, type) and found.__module__ == module
 

@@ -7,6 +7,7 @@ Writes model: the fitted pipeline in MLflow's model format
 
 import inspect
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,9 +72,7 @@ def parameters(text: str) -> dict[str, Any]:
     except WorkflowError as error:
         raise click.UsageError(str(error)) from None
     if not isinstance(found, dict | None):
-        raise click.UsageError(
-            f"--model_params must be a mapping such as {{alpha: 0.5}}, not {text}"
-        )
+        raise click.UsageError(f"--model_params must be a mapping such as {{alpha: 0.5}}, not {text}")
     return {name: number(value) for name, value in (found or {}).items()}
 
 
@@ -124,7 +123,10 @@ def fit(unfitted: Pipeline, features: pd.DataFrame, target: "pd.Series[int]") ->
     """Fit the pipeline; MLflow logs its parameters, and metrics and plots of the training."""
     # The model and the data sets are logged by this step itself, in a tenth of the time.
     mlflow.sklearn.autolog(log_models=False, log_datasets=False, log_post_training_metrics=False)
-    unfitted.fit(features, target)
+    with warnings.catch_warnings():
+        # MLflow 3.17 calls a metric of scikit-learn 1.9 by an argument's old name.
+        warnings.filterwarnings("ignore", "`y_pred` was renamed", FutureWarning)
+        unfitted.fit(features, target)
     mlflow.sklearn.autolog(disable=True)
 
 
