@@ -128,7 +128,15 @@ class Execution:
             if why is None:
                 return earlier
             rejections.append(in_a_sentence(earlier, why))
+        if not found:
+            rejections += self.deleted(node, identities)
         return None
+
+    def deleted(self, node: Node, identities: Identities) -> list[str]:
+        """What to say if there was such a run, and somebody deleted it."""
+        key = fingerprint(identities[self.mode])
+        gone = self.store.find_deleted(node.step.name, self.mode, key)
+        return [f"run {earlier.run_id[:8]} was deleted" for earlier in gone]
 
     def damage(self, node: Node, earlier: Earlier) -> str | None:
         """What is wrong with a run's outputs. What the user will read is checked by content."""
@@ -213,7 +221,7 @@ class Execution:
             node=node.name,
             step=node.step.name,
             state=plan.REUSED,
-            reason="same code, parameters, data and environment",
+            reason=self.origin(earlier),
             run_id=earlier.run_id,
             uri=f"runs:/{earlier.run_id}/{node.step.name}",
             outputs=outputs_of(node, earlier),
@@ -222,6 +230,14 @@ class Execution:
             earlier=earlier,
             metrics=earlier.metrics,
         )
+
+    def origin(self, earlier: Earlier) -> str:
+        """Why an earlier run is as good; of another experiment's, also where it is from."""
+        if earlier.experiment_id == self.store.experiment_id:
+            return "same code, parameters, data and environment"
+        name = self.store.experiment_name(earlier.experiment_id)
+        commit = f", commit {earlier.commit[:7]}" if earlier.commit else ""
+        return f"the same in experiment {name!r}{commit}, by {earlier.user or 'unknown'}"
 
     def planned(self, node: Node, state: str, reason: str) -> Outcome:
         """What a plan says of a step that would, or might, run; with how long that took lately."""
@@ -232,12 +248,11 @@ class Execution:
         """Below a step that would run: certain to run only if nothing earlier equals the rest."""
         if node.asked:
             return self.planned(node, plan.RUN, node.asked)
-        key = near_keys(identities["code"])["upstream"]
-        now = {**summary(identities[self.mode]), "upstream": {}}
-        for earlier in self.store.find_near(node.step.name, key):
-            then = {**earlier.summaries.get(self.mode, {}), "upstream": {}}
-            if then == now and not earlier.unusable:
-                unknown = [u for s, u in node.upstream.items() if self.outcomes[u].digest is None]
+        now = identities[self.mode]
+        for earlier in self.store.find_near(node.step.name, near_keys(now)["upstream"]):
+            read = earlier.summaries.get(self.mode, {}).get("upstream", {})
+            if not earlier.unusable and may_be_equal(summary(now)["upstream"], read):
+                unknown = [u for u in node.upstream.values() if self.outcomes[u].digest is None]
                 return self.planned(node, plan.DEPENDS, f"depends on what {unknown[0]} gives")
         nearest = nearest_run(self.store, self.mode, identities)
         return self.planned(node, plan.RUN, in_words(nearest))
@@ -262,6 +277,11 @@ def in_a_sentence(earlier: Earlier, why: str) -> str:
     """`run 3f2a1b9c is banned: …` or `outputs of run 3f2a1b9c are gone: train.csv`."""
     run = earlier.run_id[:8]
     return f"run {run} is {why}" if why.startswith("banned") else f"outputs of run {run} are {why}"
+
+
+def may_be_equal(now: Mapping[str, str | None], then: Mapping[str, str]) -> bool:
+    """Is what is known of the upstream outputs as it was? What nobody knows yet may be."""
+    return "*" in then or all(value is None or then.get(step) == value for step, value in now.items())
 
 
 def outputs_of(node: Node, earlier: Earlier) -> Outputs:

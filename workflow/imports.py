@@ -167,9 +167,10 @@ def module_files(project: Path, module: str, roots: set[str]) -> Iterator[str]:
 def unseen_lines(tree: ast.Module) -> Iterator[int]:
     """The lines that name something by which code is loaded unseen, or that change where it is found."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in BUILT_IN | UNSEEN:
-            yield node.lineno
-        elif isinstance(node, ast.Attribute) and (node.attr in UNSEEN or ast.unparse(node) == "sys.path"):
-            yield node.lineno
-        elif isinstance(node, ast.ImportFrom) and any(alias.name in UNSEEN for alias in node.names):
-            yield node.lineno
+        match node:
+            case ast.Name(id=name) if name in BUILT_IN | UNSEEN:
+                yield node.lineno
+            case ast.Attribute(attr=name) if name in UNSEEN or ast.unparse(node) == "sys.path":
+                yield node.lineno
+            case ast.ImportFrom(names=names) if any(alias.name in UNSEEN for alias in names):
+                yield node.lineno

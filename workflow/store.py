@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Param, Run, RunTag
+from mlflow.entities import Experiment, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from workflow.errors import WorkflowError, suggestion
@@ -45,6 +45,8 @@ CANDIDATES = 20
 """How many runs of one fingerprint are considered, newest first: more than one only if some were
 forced, banned or damaged."""
 LONGEST_TAG = 8_000
+MOST_TAGS = 100
+"""How many tags MLflow takes at once."""
 LEDGER_NOTE = "Which orchestrator runs which step: kept by the workflow, of no interest to people."
 Answer = TypeVar("Answer")
 
@@ -70,14 +72,18 @@ class Store:
 
     def find_near(self, step: str, near_key: str) -> list[Earlier]:
         """The newest published runs that have all but one ingredient in common."""
-        return self.search(f"{NEAR}.{near_key}", step, 5)
+        return self.search(f"{NEAR}.{near_key}", step, CANDIDATES)
 
     def find_lately(self, step: str, most: int = 100) -> list[Earlier]:
         """The newest published runs of a step."""
         return self.search(PUBLISHED, step, most)
 
-    def search(self, key: str, step: str, most: int) -> list[Earlier]:
-        """Finished, not deleted runs with this tag, newest first."""
+    def find_deleted(self, step: str, mode: str, fingerprint: str) -> list[Earlier]:
+        """The published runs of a fingerprint that somebody deleted, newest first."""
+        return self.search(f"fingerprint.{mode}.{fingerprint}", step, 1, ViewType.DELETED_ONLY)
+
+    def search(self, key: str, step: str, most: int, view: int = ViewType.ACTIVE_ONLY) -> list[Earlier]:
+        """Finished runs with this tag, newest first; not the deleted ones unless asked for."""
         # A step's name may hold a quote, which a filter cannot; its key or the name check decides.
         same_step = f" and tags.`{key}` = '{step}'" if "'" not in step else f" and tags.`{key}` LIKE '%'"
         runs = self.ask(
@@ -86,6 +92,7 @@ class Store:
                 filter_string="attributes.status = 'FINISHED'" + same_step,
                 order_by=["attributes.start_time DESC"],
                 max_results=most,
+                run_view_type=view,
             )
         )
         return [earlier(run) for run in runs if run.data.tags.get(key) == step]
@@ -115,9 +122,10 @@ class Store:
             self.ask(partial(self.client.log_batch, run_id, params=batch))
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Sets tags in one transaction."""
+        """Sets tags, in one transaction unless there are very many."""
         rows = [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
-        self.ask(lambda: self.client.log_batch(run_id, tags=rows))
+        for start in range(0, len(rows), MOST_TAGS):
+            self.ask(partial(self.client.log_batch, run_id, tags=rows[start : start + MOST_TAGS]))
 
     def untag(self, run_id: str, key: str) -> None:
         """Removes a tag, if it is there."""
@@ -136,9 +144,12 @@ class Store:
         """Makes a run reusable: from this one transaction on, `find` finds it."""
         step = identities["code"].step
         prints = {f"fingerprint.{mode}.{fingerprint(i)}": step for mode, i in identities.items()}
-        near = {f"{NEAR}.{key}": step for key in near_keys(identities["code"]).values()}
+        keys = {*near_keys(identities["code"]).values(), near_keys(identities["commit"])["upstream"]}
+        near = {f"{NEAR}.{key}": step for key in keys}
         cut = {f"{IDENTITY}.{mode}": json.dumps(summary(i)) for mode, i in identities.items()}
-        self.tag(run_id, {**prints, **near, **cut, OUTPUTS: outputs, PUBLISHED: step})
+        rows = list({**near, **cut, **prints, OUTPUTS: outputs, PUBLISHED: step}.items())
+        for batch in (rows[:-MOST_TAGS], rows[-MOST_TAGS:]):  # a step may have very many parameters
+            self.tag(run_id, dict(batch))
 
     def mark_unusable(self, run_id: str, why: str) -> None:
         """Keeps a damaged run from being looked at again."""
@@ -148,6 +159,10 @@ class Store:
         """Ends a run as FINISHED, FAILED or KILLED; one that has ended only if `even_finished`."""
         if even_finished or self.run(run_id).info.status in ("RUNNING", "SCHEDULED"):
             self.ask(lambda: self.client.set_terminated(run_id, status))
+
+    def experiment_name(self, experiment_id: str) -> str:
+        """What people call an experiment."""
+        return str(self.ask(lambda: self.client.get_experiment(experiment_id)).name)
 
     # -- what leases need
 
