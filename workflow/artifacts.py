@@ -1,5 +1,6 @@
 """The outputs of a run where they are stored: read the manifest, check them, hand them to a step."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,9 @@ class Damaged(Exception):
 
 def local_folder(uri: str) -> Path | None:
     """The folder that a file: URI or a plain path names; None for any other scheme."""
-    if "://" in uri and not uri.startswith("file://"):
+    # Some have one slash only, as `mlflow-artifacts:/1`; a scheme of one letter is a Windows drive.
+    scheme = re.match(r"([A-Za-z][\w+.-]+):/", uri)
+    if scheme and scheme[1].lower() != "file":
         return None
     return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]
 
