@@ -16,7 +16,7 @@ from mlflow.entities import Experiment, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from workflow.errors import WorkflowError, suggestion
-from workflow.fingerprint import Identity, Summary, fingerprint, near_keys, summary
+from workflow.fingerprint import Identity, Summary, canonical, fingerprint, near_keys, summary
 from workflow.plan import Earlier
 
 STEP = "workflow.step"
@@ -146,7 +146,7 @@ class Store:
         prints = {f"fingerprint.{mode}.{fingerprint(i)}": step for mode, i in identities.items()}
         keys = {*near_keys(identities["code"]).values(), near_keys(identities["commit"])["upstream"]}
         near = {f"{NEAR}.{key}": step for key in keys}
-        cut = {f"{IDENTITY}.{mode}": json.dumps(summary(i)) for mode, i in identities.items()}
+        cut = {f"{IDENTITY}.{mode}": canonical(summary(i)) for mode, i in identities.items()}
         rows = list({**near, **cut, **prints, OUTPUTS: outputs, PUBLISHED: step}.items())
         for batch in (rows[:-MOST_TAGS], rows[-MOST_TAGS:]):  # a step may have very many parameters
             self.tag(run_id, dict(batch))

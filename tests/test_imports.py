@@ -1,0 +1,118 @@
+"""Which files a step is made of, found by reading its command and what it imports."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from workflow.graph import read_step
+from workflow.imports import read_sources
+
+Files = Mapping[str, str]
+
+IMPORTS: dict[str, tuple[Files, set[str]]] = {
+    "a module": ({"steps/x.py": "import helpers", "helpers.py": ""}, {"helpers.py"}),
+    "a module under another name": (
+        {"steps/x.py": "import helpers as h", "helpers.py": ""},
+        {"helpers.py"},
+    ),
+    "a module in a package, with the package": (
+        {"steps/x.py": "import lib.a", "lib/__init__.py": "", "lib/a.py": "", "lib/b.py": ""},
+        {"lib/__init__.py", "lib/a.py"},
+    ),
+    "from package import module": (
+        {"steps/x.py": "from lib import a", "lib/a.py": "", "lib/b.py": ""},
+        {"lib/a.py"},
+    ),
+    "from module import name": ({"steps/x.py": "from lib.a import f", "lib/a.py": ""}, {"lib/a.py"}),
+    "a relative import": ({"steps/x.py": "from . import y", "steps/y.py": ""}, {"steps/y.py"}),
+    "a relative import from above": (
+        {"steps/x.py": "import lib.deep.a", "lib/deep/a.py": "from ..b import f", "lib/b.py": ""},
+        {"lib/deep/a.py", "lib/b.py"},
+    ),
+    "an import inside a function": (
+        {"steps/x.py": "def f():\n    if 1:\n        from lib import a", "lib/a.py": ""},
+        {"lib/a.py"},
+    ),
+    "an import through others": (
+        {"steps/x.py": "import one", "one.py": "import two", "two.py": "import one"},
+        {"one.py", "two.py"},
+    ),
+    "everything of a package": (
+        {"steps/x.py": "from lib import *", "lib/__init__.py": "__all__ = ['a']", "lib/a.py": ""},
+        {"lib/__init__.py", "lib/a.py"},
+    ),
+    "what a package imports": (
+        {"steps/x.py": "from lib import f", "lib/__init__.py": "from .a import f", "lib/a.py": ""},
+        {"lib/__init__.py", "lib/a.py"},
+    ),
+    "the package of the script itself": (
+        {"steps/x.py": "", "steps/__init__.py": "import early", "early.py": ""},
+        {"steps/__init__.py", "early.py"},
+    ),
+    "nothing of others": ({"steps/x.py": "import os, numpy", "steps/z.py": "", "os2.py": ""}, set()),
+}
+
+
+def sources_of(project: Path, files: Files, command: str = "python -m steps.x") -> tuple[set[str], int]:
+    """The files found for a step, and how many places were not understood."""
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    found = read_sources(project, read_step("x", {"command": command}, {"x"}))
+    return set(found.files), len(found.unseen)
+
+
+@pytest.mark.parametrize("case", IMPORTS)
+def test_the_code_of_a_step_is_its_script_and_what_it_imports(tmp_path: Path, case: str) -> None:
+    files, expected = IMPORTS[case]
+    assert sources_of(tmp_path, files) == ({"steps/x.py", *expected}, 0)
+
+
+COMMANDS = {
+    "python -m steps.x --a {a}": {"steps/x.py", "steps/y.py"},
+    "python steps/x.py": {"steps/x.py", "steps/y.py"},
+    "python ./steps/x.py": {"steps/x.py", "steps/y.py"},
+    "python -m pack": {"pack/__init__.py", "pack/__main__.py", "one.py"},
+    "python -m workflow.step -- python steps/x.py": {"steps/x.py", "steps/y.py"},
+    "python -m one && python -m steps.x": {"one.py", "steps/x.py", "steps/y.py"},
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_script_is_found_however_the_command_names_it(tmp_path: Path, command: str) -> None:
+    files = {
+        "steps/x.py": "from steps import y",
+        "steps/y.py": "",
+        "one.py": "",
+        "pack/__init__.py": "",
+        "pack/__main__.py": "import one",
+    }
+    assert sources_of(tmp_path, files, command) == (COMMANDS[command], 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import importlib\nimportlib.import_module('a')",
+        "from importlib import import_module as load",
+        "exec(open('a').read())",
+        "eval('1')",
+        "__import__('a')",
+        "import runpy\nrunpy.run_path('a.py')",
+        "import sys\nsys.path.insert(0, 'lib')",
+        "import importlib\nload = importlib.import_module",
+    ],
+)
+def test_code_that_is_loaded_unseen_is_told(tmp_path: Path, text: str) -> None:
+    assert sources_of(tmp_path, {"steps/x.py": text})[1] == 1
+
+
+@pytest.mark.parametrize("text", ["model.eval()", "cursor.exec('select 1')", "evaluate = 1", "x.path"])
+def test_other_things_of_these_names_are_not_told(tmp_path: Path, text: str) -> None:
+    assert sources_of(tmp_path, {"steps/x.py": text})[1] == 0
+
+
+@pytest.mark.parametrize("command", ["sh run.sh", "PYTHONPATH=src python -m pkg.x", "Rscript {file}"])
+def test_a_command_that_runs_no_python_of_the_project_is_told(tmp_path: Path, command: str) -> None:
+    assert sources_of(tmp_path, {"run.sh": "", "src/pkg/x.py": ""}, command)[1] == 1
