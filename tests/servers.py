@@ -1,0 +1,62 @@
+"""Real servers on free ports: git's own daemon, and MLflow's tracking server."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conftest import Project
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(command: list[str], port: int, project: Project, seconds: float = 60) -> Iterator[None]:
+    """Runs a server while the block lasts; begins when its port answers."""
+    log = project.folder.parent / f"server-{port}.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, cwd=log.parent, env=project.environment(), stdout=output, stderr=output
+        )
+        try:
+            await_port(port, server, time.monotonic() + seconds, log)
+            yield
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def await_port(port: int, server: "subprocess.Popen[bytes]", until: float, log: Path) -> None:
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def git_daemon(folder: Path, project: Project) -> Iterator[str]:
+    """Serves the repositories of a folder; gives the URL that they are under."""
+    port = free_port()
+    daemon = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]
+    # Without a shell in between, so that ending it ends what serves.
+    with serving([*daemon, f"--port={port}", f"--base-path={folder}", str(folder)], port, project):
+        yield f"git://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def tracking_server(folder: Path, project: Project) -> Iterator[str]:
+    """MLflow's server, which alone can reach the database and the artifacts in the folder."""
+    port, database = free_port(), project.uri
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
+    command += ["--artifacts-destination", str(folder), "--serve-artifacts", "--workers", "1"]
+    with serving([*command, "--host", "127.0.0.1", "--port", str(port)], port, project):
+        yield f"http://127.0.0.1:{port}"
