@@ -8,6 +8,10 @@ Writes metrics.json and metrics.csv (name, value, low, high), wrong_predictions.
 Every metric comes with a 95 % interval, by bootstrap over the passengers.
 """
 
+# While skops is imported it looks through all modules there are: first of all, that takes half as long.
+import skops.io  # noqa: F401
+
+# isort: split
 import json
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -5,6 +5,10 @@ Reads test.csv in the outputs of preprocess, model in the outputs of train
 Writes test_prediction.csv (PassengerId, Survived), in the order of test.csv
 """
 
+# While skops is imported it looks through all modules there are: first of all, that takes half as long.
+import skops.io  # noqa: F401
+
+# isort: split
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -5,6 +5,10 @@ Reads train.csv in the outputs of preprocess
 Writes model: the fitted pipeline in MLflow's model format
 """
 
+# While skops is imported it looks through all modules there are: first of all, that takes half as long.
+import skops.io  # noqa: F401
+
+# isort: split
 import hashlib
 import inspect
 import re
