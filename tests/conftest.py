@@ -189,11 +189,11 @@ def new_project(folder: Path, empty_store: Path, kind: str = "example") -> Proje
 
 
 def copy_project(folder: Path, kind: str) -> None:
-    """The files of `titanic` (this project) or `example`."""
+    """The files of `titanic` (this project), or of a folder of these tests."""
     if kind == "titanic":
         copy_own_files(folder)
     else:
-        shutil.copytree(EXAMPLE, folder)
+        shutil.copytree(EXAMPLE.parent / kind, folder)
         copy_own_files(folder, only=("workflow/", "main.py", ".gitignore"))
 
 

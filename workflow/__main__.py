@@ -1,11 +1,13 @@
-"""Maintenance: `python -m workflow ban <run> --why …`, `unban <run>`."""
+"""Maintenance: `python -m workflow ban <run> --why …`, `unban <run>`, `compare <step>`."""
 
 import sys
+from pathlib import Path
 
 import click
 from mlflow import MlflowClient, get_tracking_uri
 from mlflow.exceptions import MlflowException
 
+from workflow.errors import WorkflowError
 from workflow.store import BANNED, UNUSABLE
 
 
@@ -33,6 +35,23 @@ def unban(run_id: str) -> None:
     for key in {BANNED, UNUSABLE} & set(tags):
         client.delete_tag(run, key)
     click.echo(f"run {run} may be reused again")
+
+
+@cli.command()
+@click.argument("step")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(2, 100))
+@click.option("--metric", default="cv_accuracy_mean", show_default=True, help="-name: lowest is best.")
+@click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Default: MLflow's own.")
+@click.option("--html", type=click.Path(path_type=Path), help="Default: compare-STEP.html")
+def compare(step: str, top: int, metric: str, experiment: str | None, html: Path | None) -> None:
+    """Show the best runs of a step: what differs, and whether the lead is more than noise."""
+    from workflow import comparison
+
+    try:
+        file = comparison.show(step, top, metric, experiment, html)
+    except WorkflowError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"\npage:    {file}")
 
 
 def find(run_id: str) -> str:

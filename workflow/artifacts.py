@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow.artifacts
@@ -148,3 +148,11 @@ def download(uri: str, into: Path) -> Path:
     """The folder (or file) that a URI names, below `into`."""
     into.mkdir(parents=True, exist_ok=True)
     return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(into)))
+
+
+def remove(outputs: Outputs) -> None:
+    """Removes what a failed attempt left, so that the next one starts from nothing."""
+    with suppress(OSError, MlflowException, NotImplementedError):
+        repository = get_artifact_repository(outputs.artifact_uri)
+        for path in (outputs.step, manifest.NAME):
+            repository.delete_artifacts(path)  # type: ignore[no-untyped-call]

@@ -1,5 +1,6 @@
 """One child run, from its creation to its publication."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -9,11 +10,13 @@ from pathlib import Path
 from workflow import artifacts, manifest, plan
 from workflow.artifacts import Damaged
 from workflow.fingerprint import Identity, fingerprint
+from workflow.heartbeat import OWNER
 from workflow.launch import Launcher
-from workflow.lease import OWNER, Claim, Claims, Held, owner
+from workflow.lease import Claim, Claims, Held
 from workflow.manifest import Outputs
 from workflow.plan import Node, Outcome
-from workflow.store import ENTRY_POINT, FAILURE, STEP, WHY, Store
+from workflow.processes import owner
+from workflow.store import ENTRY_POINT, FAILURE, STEP, WHY, Store, models_of
 
 Identities = Mapping[str, Identity]
 
@@ -26,19 +29,31 @@ class Inputs:
     folders: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where the code comes from: tags of a child run, and the uncommitted changes as a file."""
+
+    tags: Mapping[str, str]
+    patch: Path | None
+
+
 @dataclass
 class ChildRuns:
-    """Executes nodes in child runs. `identities` tells what a node's identity is now."""
+    """Executes nodes in child runs.
+
+    `identities` tells what a node's identity is now, `provenance` where the code is from now: it
+    may have been edited since the workflow began.
+    """
 
     store: Store
     launcher: Launcher
     claims: Claims | None
     mode: str
-    tags: Mapping[str, str]
-    patch: Path | None
+    provenance: Callable[[], Provenance]
     identities: Callable[[Node], Identities]
     tell: Callable[[str], None]
     running: set[str] = field(default_factory=set)
+    started: dict[str, tuple[Node, float]] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -50,31 +65,46 @@ class ChildRuns:
     def execute(self, node: Node, identities: Identities, reason: str, inputs: Inputs) -> Outcome | Held:
         """Runs a node and publishes it if all went well; or tells who is running the same already."""
         run_id = self.create(node, reason, inputs)
-        claim = self.claim(node, identities, run_id)
-        if isinstance(claim, Held):
-            self.store.ask(lambda: self.store.client.delete_run(run_id))
-            return claim
-        self.tell(f"{node.name}: run {run_id[:8]} starts: {reason}")
-        started = time.monotonic()
         self.running.add(run_id)
         try:
+            claim = self.claim(node, identities, run_id)
+            if isinstance(claim, Held):
+                self.store.ask(lambda: self.store.client.delete_run(run_id))
+                return claim
+            self.tell(f"{node.name}: run {run_id[:8]} starts: {reason}")
+            began, clock = time.time(), time.monotonic()
+            self.started[run_id] = (node, began)
             failure, attempts = self.attempt(node, run_id, {**node.values, **inputs.folders})
             outcome = self.finish(node, identities, run_id, failure, claim)
+        except BaseException:
+            self.give_up(run_id)
+            raise
         finally:
             self.running.discard(run_id)
-            self.store.untag(run_id, OWNER)
+        self.store.untag(run_id, OWNER)
         if isinstance(outcome, Held):
             return outcome
-        seconds = time.monotonic() - started
-        return replace(outcome, reason=with_attempts(reason, attempts), seconds=seconds)
+        return replace(
+            outcome,
+            reason=with_attempts(reason, attempts),
+            started=began,
+            seconds=time.monotonic() - clock,
+        )
+
+    def give_up(self, run_id: str) -> None:
+        """Ends a run that an error of ours cut short, if the server still listens."""
+        with contextlib.suppress(Exception):
+            self.store.end(run_id, "FAILED", even_finished=True)
+            self.store.untag(run_id, OWNER)
 
     def create(self, node: Node, reason: str, inputs: Inputs) -> str:
         """The child run, before anything of the step starts: so it can always be closed."""
         own = {ENTRY_POINT: node.step.name, STEP: node.step.name, WHY: reason, OWNER: owner()}
         parameters = {**node.values, **inputs.logged}
-        run_id = self.store.create_child(node.name, parameters, {**self.tags, **own})
-        if self.patch:
-            self.store.log_file(run_id, self.patch)
+        source = self.provenance()
+        run_id = self.store.create_child(node.name, parameters, {**source.tags, **own})
+        if source.patch:
+            self.store.log_file(run_id, source.patch)
         return run_id
 
     def claim(self, node: Node, identities: Identities, run_id: str) -> Claim | Held | None:
@@ -85,7 +115,8 @@ class ChildRuns:
 
     def attempt(self, node: Node, run_id: str, parameters: Mapping[str, str]) -> tuple[str | None, int]:
         """How it failed (None if it did not), and after how many attempts."""
-        failure, attempts = None, 0
+        failure: str | None = "stopped"
+        attempts = 0
         while attempts <= node.step.retries and not self.stopping.is_set():
             attempts += 1
             failure = self.launcher.launch(node.step, parameters, run_id)
@@ -93,6 +124,7 @@ class ChildRuns:
                 break
             if attempts <= node.step.retries:
                 self.tell(f"{node.name}: run {run_id[:8]} {failure}; tries again")
+                artifacts.remove(Outputs(self.store.run(run_id).info.artifact_uri, node.step.name))
         return ("stopped" if self.stopping.is_set() and failure else failure), attempts
 
     def finish(
@@ -107,7 +139,11 @@ class ChildRuns:
         log = self.launcher.log_of(run_id)
         if log.exists():
             self.store.log_file(run_id, log)
+        if failure is None:  # MLflow has set the status, unless the server was away just then
+            self.store.end(run_id, "FINISHED")
         run = self.store.run(run_id)
+        if claim and OWNER not in run.data.tags:
+            return self.passed_over(node, run_id)
         if failure is None and run.info.status != "FINISHED":
             failure = f"ended its own run as {run.info.status}"
         outputs = Outputs(run.info.artifact_uri, node.step.name)
@@ -132,6 +168,7 @@ class ChildRuns:
             outputs=whole,
             digest=whole.digest,
             metrics=run.data.metrics,
+            models=models_of(run),
             warning=warning,
         )
 

@@ -42,10 +42,11 @@ class Request:
     values: tuple[Values, ...]
     nodes: tuple[Node, ...]
     branches: tuple[Branch, ...]
+    given: Mapping[str, str]
 
     def flag(self, name: str) -> bool:
         """A setting that is true or false."""
-        return read_bool(self.settings[name])
+        return read_bool(self.settings.get(name, "false"))
 
     @property
     def keep_going(self) -> bool:
@@ -171,6 +172,7 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
         tuple(all_values),
         tuple(nodes),
         tuple(branches),
+        given,
     )
 
 

@@ -1,4 +1,4 @@
-"""The two ways in which a workflow ends early that are nobody's bug: each is one sentence."""
+"""The ways in which a workflow ends early that are nobody's bug: each is one sentence."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,6 +6,10 @@ from difflib import get_close_matches
 
 class WorkflowError(Exception):
     """What was asked for cannot be done; says what is wrong, where, and what to do. Exit code 2."""
+
+
+class ServerGone(Exception):
+    """The tracking server did not answer for long. Exit code 1."""
 
 
 class Interrupted(BaseException):

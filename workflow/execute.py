@@ -15,11 +15,14 @@ from workflow.artifacts import Damaged
 from workflow.child import ChildRuns, Identities, Inputs
 from workflow.errors import WorkflowError
 from workflow.explain import in_words, nearest_run, usual_seconds
+from workflow.facts import Compared
 from workflow.fingerprint import Identity, fingerprint, near_keys, summary
-from workflow.lease import Held, close_dead, wait_for
+from workflow.heartbeat import OWNER, close_dead, wait_for
+from workflow.lease import Held
 from workflow.manifest import Outputs
 from workflow.plan import Earlier, Node, Outcome
 from workflow.store import ENTRY_POINT, USER, Store
+from workflow.store import earlier as earlier_of
 from workflow.surroundings import Surroundings, identify
 
 NOT_DONE = (plan.FAILED, plan.SKIPPED)
@@ -44,6 +47,7 @@ class Execution:
     jobs: int = 1
     keep_going: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    compared: dict[str, Compared] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
     handed: dict[str, Path] = field(default_factory=dict)
@@ -106,6 +110,7 @@ class Execution:
             return None if self.heal_upstream(node) else self.undecided(node, identities)
         rejections: list[str] = []
         earlier = None if node.asked else self.reusable(node, identities, rejections)
+        self.compared[node.name] = compared(identities[self.mode], earlier)
         if earlier:
             return self.reused(node, earlier)
         if self.heal_upstream(node):
@@ -163,7 +168,11 @@ class Execution:
             return node.asked
         if rejections:
             return "; ".join(rejections)
-        return in_words(nearest_run(self.store, self.mode, identities))
+        nearest = nearest_run(self.store, self.mode, identities)
+        if nearest:
+            found = compared(identities[self.mode], nearest.earlier, nearest.differences)
+            self.compared[node.name] = found
+        return in_words(nearest)
 
     # -- what it reads
 
@@ -205,6 +214,7 @@ class Execution:
         uri = plan.pinned_uri(str(node.pin), node.step.name)
         folder, run_id = pinned_folder(self.store, uri, self.folder / f"pin {node.step.name}")
         self.handed[uri] = folder
+        run = earlier_of(self.store.run(run_id)) if run_id else None
         return Outcome(
             node=node.name,
             step=node.step.name,
@@ -213,6 +223,9 @@ class Execution:
             run_id=run_id,
             uri=uri,
             digest=manifest.digest_of(manifest.read_folder(folder)),
+            earlier=run,
+            metrics=run.metrics if run else {},
+            models=run.models if run else (),
         )
 
     def reused(self, node: Node, earlier: Earlier) -> Outcome:
@@ -229,6 +242,7 @@ class Execution:
             seconds=earlier.seconds,
             earlier=earlier,
             metrics=earlier.metrics,
+            models=earlier.models,
         )
 
     def origin(self, earlier: Earlier) -> str:
@@ -270,7 +284,15 @@ class Execution:
         self.tell(f"{node.name}: waits for run {held.run_id[:8]} of {user}")
         if not wait_for(self.store, held.run_id, self.stopping.is_set):
             self.tell(f"{node.name}: the orchestrator of run {held.run_id[:8]} died")
-            close_dead(self.store, held.run_id)
+            close_dead(self.store, str(self.store.run(held.run_id).data.tags.get(OWNER)))
+
+
+def compared(
+    identity: Identity, earlier: Earlier | None, differences: tuple[str, ...] = ()
+) -> Compared:
+    """What a node was compared with, for the reports."""
+    nearest = earlier.run_id if earlier else None
+    return Compared(fingerprint(identity), summary(identity), nearest, differences)
 
 
 def in_a_sentence(earlier: Earlier, why: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from workflow.durations import ago
 from workflow.fingerprint import Identity, differences, equal_ingredients, near_keys, summary
 from workflow.plan import Earlier
 from workflow.store import Store
@@ -51,11 +52,3 @@ def in_words(nearest: Nearest | None) -> str:
     more = len(all_found) - MOST_DIFFERENCES
     words = ", ".join(all_found[:MOST_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
     return f"{words} (nearest: run {nearest.earlier.run_id[:8]}, {ago(nearest.earlier.age)})"
-
-
-def ago(seconds: float) -> str:
-    """An age in its largest fitting unit."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit} ago"
-    return f"{int(seconds)} s ago"

@@ -18,10 +18,9 @@ from pathlib import Path
 import psutil
 
 from workflow.graph import Step
+from workflow.processes import end_processes_of
 
 HERE = Path(__file__).parent
-STARTING = 10.0
-"""Seconds that a stop waits for a process that is just being started."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,13 @@ class Launcher:
         )  # a second's import that a workflow of reused steps does not need
         from mlflow.exceptions import MlflowException
 
-        timer = threading.Timer(step.timeout or threading.TIMEOUT_MAX, self.stop, [run_id])
+        for end in ("pid", "exit", "timeout"):
+            self.file(run_id, end).unlink(missing_ok=True)
+        timer = threading.Timer(step.timeout or 0, self.stop, [run_id, "timeout"])
         timer.daemon = True
         if step.timeout:
             timer.start()
-        started = time.monotonic()
+        started, problem = time.monotonic(), "no process of it was started"
         try:
             projects.run(  # type: ignore[no-untyped-call]
                 uri=str(self.project),
@@ -64,34 +65,43 @@ class Launcher:
                 storage_dir=str(self.folder),
                 run_id=run_id,
             )
-        except MlflowException as error:
-            return self.failure(step, run_id, time.monotonic() - started, error)
+        except (MlflowException, OSError) as error:
+            problem = str(error)
         finally:
             timer.cancel()
             end_processes_of(run_id)
-        return None
+        return self.failure(step, run_id, time.monotonic() - started, problem)
 
-    def failure(self, step: Step, run_id: str, seconds: float, error: Exception) -> str:
-        """How a step failed."""
+    def failure(self, step: Step, run_id: str, seconds: float, problem: str) -> str | None:
+        """How a step failed; None if it did not.
+
+        The supervisor tells: MLflow itself also says "failed" if the tracking server is away just then.
+        """
+        exit_file = self.file(run_id, "exit")
+        code = int(exit_file.read_text()) if exit_file.exists() else None
+        if code == 0:
+            return None
         if step.timeout and seconds >= step.timeout:
             return f"took longer than its timeout of {step.timeout:g} s"
-        if not self.log_of(run_id).exists():
-            return f"could not be started: {error}"
-        return "failed"
+        if code is not None:
+            return f"failed, {exit_in_words(code)}"
+        if self.file(run_id, "pid").exists():
+            return "failed, it was killed"
+        return f"could not be started: {problem}"
 
-    def stop(self, run_id: str) -> None:
-        """Ends a step's processes."""
-        until = time.monotonic() + STARTING
-        while not (pid := self.supervisor(run_id)) and time.monotonic() < until:
-            time.sleep(0.05)
-        with contextlib.suppress(psutil.Error):
-            if pid and run_id in psutil.Process(pid).environ().get("MLFLOW_RUN_ID", ""):
+    def stop(self, run_id: str, why: str = "stop") -> None:
+        """Ends a step's processes, also those of a step that is just being started."""
+        with contextlib.suppress(OSError):
+            self.file(run_id, why).touch()
+        file = self.file(run_id, "pid")
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            pid = int(file.read_text())
+            if psutil.Process(pid).environ().get("MLFLOW_RUN_ID") == run_id:
                 os.kill(pid, signal.SIGTERM)
 
-    def supervisor(self, run_id: str) -> int | None:
-        """The process id of a step's supervisor, once there is one."""
-        file = self.folder / f"{run_id}.pid"
-        return int(file.read_text()) if file.exists() else None
+    def file(self, run_id: str, end: str) -> Path:
+        """What the supervisor and we tell each other: `pid`, `exit` code; `stop`, `timeout`."""
+        return self.folder / f"{run_id}.{end}"
 
     def last_lines(self, run_id: str, most: int = 12) -> list[str]:
         """The end of a step's log, without empty lines."""
@@ -104,12 +114,12 @@ class Launcher:
         return [line for line in text.splitlines() if line.strip()][-most:]
 
 
-def end_processes_of(run_id: str) -> None:
-    """Ends whatever a step left behind when its supervisor was killed too."""
-    for process in psutil.process_iter(["pid"]):
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get("MLFLOW_RUN_ID") == run_id:
-                process.kill()
+def exit_in_words(code: int) -> str:
+    """`exit code 3`, or `killed by SIGKILL` as a shell tells it."""
+    try:
+        return f"killed by {signal.Signals(code - 128).name}"
+    except ValueError:
+        return f"exit code {code}"
 
 
 @contextlib.contextmanager

@@ -7,31 +7,22 @@ writes an epoch first holds it. A holder that died is passed over by writing the
 holder publishes by writing the next epoch itself, so one that was passed over cannot.
 """
 
-import contextlib
-import os
 import re
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
-import psutil
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from workflow.store import BANNED, NOTE, PUBLISHED, UNUSABLE, Store
+from workflow.heartbeat import in_progress
+from workflow.store import BANNED, PUBLISHED, UNUSABLE, Store
 
-BEAT = 5.0
-"""Seconds between two heartbeats of a running child."""
-PATIENCE = float(os.environ.get("WORKFLOW_LEASE_SECONDS", "30"))
-"""Seconds without a new heartbeat, seen on one's own clock, after which a holder counts as dead."""
 LEDGERS = "workflow claims"
-OWNER = "workflow.owner"
-HEARTBEAT = "workflow.heartbeat"
 DONE = "done "
 MOST_EPOCHS = 10_000
+MOST_REPAIRS = 5
 
 
 @dataclass(frozen=True)
@@ -56,19 +47,34 @@ class Claims:
 
     store: Store
     seen_bad: Callable[[str], bool]
+    tell: Callable[[str], None]
     lock: threading.Lock = field(default_factory=threading.Lock)
     ledger: str | None = None
+    forbidden: bool = False
 
-    def take(self, fingerprint: str, run_id: str) -> Claim | Held:
-        """Claims a fingerprint for a child run, or tells who has it."""
+    def take(self, fingerprint: str, run_id: str) -> Claim | Held | None:
+        """Claims a fingerprint for a child run, or tells who has it; None if we may not claim."""
+        try:
+            return None if self.forbidden else self.first_free(fingerprint, run_id)
+        except MlflowException as error:
+            if error.error_code not in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+                raise
+            with self.lock:
+                if not self.forbidden:
+                    self.tell("no permission to keep claims: does not wait for others' runs")
+                self.forbidden = True
+            return None
+
+    def first_free(self, fingerprint: str, run_id: str) -> Claim | Held:
+        """The first epoch that nobody holds, for us; or who is in our way."""
         for epoch in range(MOST_EPOCHS):
             holder = self.write(fingerprint, epoch, run_id)
             if holder == run_id:
                 return Claim(fingerprint, epoch)
-            other = self.store.run(holder.removeprefix(DONE))
-            if in_progress(other):
+            other = self.store.known_run(holder.removeprefix(DONE))
+            if other and in_progress(other):
                 return Held(other.info.run_id)
-            if holder.startswith(DONE) and self.is_result(other):
+            if other and holder.startswith(DONE) and self.is_result(other):
                 return Held(other.info.run_id, published=True)
         raise RuntimeError(f"more than {MOST_EPOCHS} claims of {fingerprint}")
 
@@ -79,22 +85,36 @@ class Claims:
         return PUBLISHED in tags and active and not spoilt
 
     def confirm(self, claim: Claim, run_id: str) -> bool:
-        """May the holder publish? True once; False if somebody passed it over."""
+        """May the holder publish? False if somebody passed it over."""
         done = f"{DONE}{run_id}"
         return self.write(claim.fingerprint, claim.epoch + 1, done) == done
 
     def write(self, fingerprint: str, epoch: int, value: str) -> str:
         """Writes an epoch if nobody has; returns what stands there now."""
-        key, ledger = f"{fingerprint}.{epoch}", self.ledger_run()
-        try:
-            self.store.ask(lambda: self.store.client.log_param(ledger, key, value))
-        except MlflowException as error:
-            # MLflow's message is the cheapest way to learn the value: reading the run would read all.
-            match = re.search(r"already logged with value='([^']*)'", str(error))
-            if match is None:
-                raise
-            return match[1]
-        return value
+        key = f"{fingerprint}.{epoch}"
+        for _ in range(MOST_REPAIRS):
+            ledger = self.ledger_run()
+            try:
+                self.store.ask(partial(self.store.client.log_param, ledger, key, value))
+            except MlflowException as error:
+                # MLflow's message is the cheapest way to learn the value: reading the run reads all.
+                match = re.search(r"already logged with value='([^']*)'", str(error))
+                if match:
+                    return match[1]
+                self.repair(ledger, error)
+            else:
+                return value
+        raise RuntimeError(f"cannot write to the run {ledger}, which keeps the claims")
+
+    def repair(self, ledger: str, error: MlflowException) -> None:
+        """Brings back a ledger that a person deleted. Raises the error if it is another one."""
+        known = self.store.known_run(ledger)
+        if known and known.info.lifecycle_stage == "active":
+            raise error
+        with self.lock:
+            self.ledger = None
+        if known:
+            self.store.ask(lambda: self.store.client.restore_run(ledger))
 
     def ledger_run(self) -> str:
         """The run that all orchestrators of this experiment write to."""
@@ -107,108 +127,28 @@ def agree_on_ledger(store: Store) -> str:
     """The experiment's ledger; makes it if there is none.
 
     The name of an experiment is unique, and an experiment is created together with its tags: the
-    first to create a certain one decides for all, even if several begin at once. It is deleted
-    right away, which keeps the name taken but shows nobody an empty experiment.
+    first to create a certain one, the marker, decides for all, even if several begin at once. It is
+    deleted right away, which keeps the name taken but shows nobody an empty experiment. Should the
+    ledger be lost for good while its marker is not, the marker of the next number decides.
     """
-    name = f"{LEDGERS} of experiment {store.experiment_id}"
-    if known := store.experiment_named(name):
-        return str(known.tags["ledger"])
-    ledger = store.create_ledger(LEDGERS, f"experiment {store.experiment_id}")
-    marker = store.create_experiment(name, {"ledger": ledger})
+    for number in range(1, MOST_EPOCHS):
+        name = f"{LEDGERS} of experiment {store.experiment_id}{f' #{number}' * (number > 1)}"
+        marker = store.experiment_named(name)
+        ledger = marker.tags["ledger"] if marker else elect(store, name)
+        if store.known_run(ledger):
+            return str(ledger)
+    raise RuntimeError(f"more than {MOST_EPOCHS} ledgers of experiment {store.experiment_id}")
+
+
+def elect(store: Store, name: str) -> str:
+    """Proposes a new ledger under a marker's name; returns the one that was first."""
+    proposed = store.create_ledger(LEDGERS, f"experiment {store.experiment_id}")
+    marker = store.create_experiment(name, {"ledger": proposed})
     if marker is not None:
         store.ask(lambda: store.client.delete_experiment(marker))
-        return ledger
-    store.ask(lambda: store.client.delete_run(ledger))
+        return proposed
     winner = store.experiment_named(name)
-    return str(winner.tags["ledger"]) if winner else ledger
-
-
-# -- life signs
-
-
-def owner() -> str:
-    """This process: machine, process id and when it started, which no later process shares."""
-    me = psutil.Process()
-    return f"{machine()} {me.pid} {me.create_time():.2f}"
-
-
-def machine() -> str:
-    """Where process ids mean the same: host and, on Linux, the namespace of a container."""
-    with contextlib.suppress(OSError):
-        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink()}".replace(" ", "-")
-    return socket.gethostname().replace(" ", "-")
-
-
-def owner_is_gone(said: str) -> bool:
-    """Is it certain that the process is no more? Of another machine's processes nothing is."""
-    where, _, process = said.partition(" ")
-    pid, _, created = process.partition(" ")
-    if where != machine() or not pid.isdigit():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != created
-    except psutil.NoSuchProcess:
-        return True
-
-
-def in_progress(run: Run) -> bool:
-    """Does an orchestrator still have something to do with it? It removes its tag at the very end."""
-    return OWNER in run.data.tags and run.info.lifecycle_stage == "active"
-
-
-def wait_for(store: Store, run_id: str, stopping: Callable[[], bool]) -> bool:
-    """Waits until a run's orchestrator is done with it; False if that died meanwhile.
-
-    Death is judged by a heartbeat that does not change, on our own clock: other machines' clocks
-    may be wrong.
-    """
-    seen, since = None, time.monotonic()
-    while not stopping():
-        run = store.run(run_id)
-        if not in_progress(run):
-            return True
-        beat = run.data.tags.get(HEARTBEAT)
-        if beat != seen:
-            seen, since = beat, time.monotonic()
-        if time.monotonic() - since > PATIENCE or owner_is_gone(run.data.tags[OWNER]):
-            return False
-        time.sleep(min(1.0, PATIENCE / 10))
-    return True
-
-
-def close_dead(store: Store, run_id: str) -> None:
-    """Ends the run of a holder that died, and says so on it."""
-    store.end(run_id, "KILLED")
-    store.tag(run_id, {NOTE: "Its orchestrator died; another one closed this run."})
-    store.untag(run_id, OWNER)
-
-
-@contextlib.contextmanager
-def heartbeats(store: Store, run_ids: Callable[[], list[str]]) -> Iterator[None]:
-    """Renews the leases of these runs while the block lasts."""
-    over = threading.Event()
-
-    def beat() -> None:
-        count = 0
-        while not over.wait(min(BEAT, PATIENCE / 4)):
-            count += 1
-            for run_id in run_ids():
-                # A server that is away for a while must not end the heart; it tries again.
-                with contextlib.suppress(Exception):
-                    store.client.set_tag(run_id, HEARTBEAT, str(count))
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=1)
-
-
-def close_debris(store: Store) -> list[str]:
-    """Ends runs whose orchestrator died on this machine; returns their ids."""
-    dead = [run for run in store.owned_runs(OWNER) if owner_is_gone(run.data.tags[OWNER])]
-    for run in dead:
-        close_dead(store, run.info.run_id)
-    return [run.info.run_id for run in dead]
+    first = winner.tags["ledger"] if winner else proposed
+    if first != proposed:
+        store.ask(lambda: store.client.delete_run(proposed))
+    return str(first)

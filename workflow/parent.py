@@ -1,23 +1,31 @@
 """The parent run: started or resumed, told what was asked for and what came of it, and ended."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
 from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 
-from workflow import report
+from workflow import facts, repeat, report
 from workflow.code import Code, without_credentials
 from workflow.command import Request
-from workflow.errors import Interrupted, WorkflowError
-from workflow.lease import OWNER, owner
-from workflow.plan import Outcome
+from workflow.description import description, escaped
+from workflow.errors import Interrupted, ServerGone, WorkflowError
+from workflow.execute import Execution
+from workflow.first_use import make_tables
+from workflow.heartbeat import OWNER
+from workflow.page import page
+from workflow.patience import Patience
+from workflow.processes import owner, starters
 from workflow.store import (
     COMMIT,
     DIRTY,
+    ENTRY_POINT,
     NAME,
     NOTE,
     PARENT,
@@ -31,14 +39,17 @@ from workflow.surroundings import Surroundings
 
 
 @contextmanager
-def started(task: str) -> Iterator[Run]:
+def started(task: str, patience: Patience) -> Iterator[Run]:
     """The run that `mlflow run` set up, or a new one; ended FAILED or KILLED if an error comes through.
 
     It is named after the task unless the user gave a name.
     """
     given = os.environ.get("MLFLOW_RUN_ID")
     make_uri_absolute()
-    run = mlflow.start_run(run_name=None if given else os.environ.get("MLFLOW_RUN_NAME") or task)
+    make_tables(mlflow.get_tracking_uri())
+    name = None if given else os.environ.get("MLFLOW_RUN_NAME") or task
+    # Owned from its first moment on, so that whatever happens somebody will close it.
+    run = patience.ask(lambda: mlflow.start_run(run_name=name, tags={OWNER: owner()}))
     try:
         if given and has_generated_name(run):
             mlflow.MlflowClient().set_tag(run.info.run_id, NAME, task)
@@ -48,6 +59,11 @@ def started(task: str) -> Iterator[Run]:
         raise
     except Interrupted:
         end("KILLED")
+        raise
+    except ServerGone:
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # it was waited for long enough
+        with suppress(Exception):
+            end("FAILED")
         raise
     except BaseException:
         end("FAILED")
@@ -59,11 +75,17 @@ def end(status: str, error: str | None = None) -> None:
     run = mlflow.active_run()
     if run:
         client = mlflow.MlflowClient()
+        mlflow.end_run(status)
         if error:
-            client.set_tag(run.info.run_id, NOTE, f"**Error**: {report.escaped(error)}")
+            client.set_tag(run.info.run_id, NOTE, f"**Error**: {escaped(error)}")
         if OWNER in client.get_run(run.info.run_id).data.tags:
             client.delete_tag(run.info.run_id, OWNER)
-        mlflow.end_run(status)
+
+
+def starters_of(run: Run) -> list[tuple[int, str]]:
+    """The processes that this one must not outlive; none unless `mlflow run` here started it."""
+    given = os.environ.get("MLFLOW_RUN_ID", "")
+    return starters(given) if given and ENTRY_POINT in run.data.tags else []
 
 
 def refused(error: str) -> None:
@@ -120,6 +142,7 @@ def record_request(store: Store, run: Run, request: Request, around: Surrounding
     if around.code.commit:
         tags[COMMIT] = around.code.commit
     store.tag(run.info.run_id, tags)
+    store.open_as_model_training()
     for file in request.configs:
         store.log_file(run.info.run_id, file, "config")
 
@@ -139,8 +162,66 @@ def requested(request: Request) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in swept}
 
 
-def record_outcomes(store: Store, run: Run, request: Request, outcomes: Mapping[str, Outcome]) -> None:
-    """Which run stands for each step, and the description that people see first."""
-    stands = {f"workflow.run.{o.node}": o.run_id for o in outcomes.values() if o.run_id}
-    note = report.description(request.settings.get("description", ""), list(outcomes.values()))
-    store.tag(run.info.run_id, {**stands, NOTE: note})
+def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Execution) -> facts.Facts:
+    """What happened, once every node has its outcome."""
+    outcomes, metric = execution.outcomes, request.settings["metric"]
+    steps = [
+        facts.step_facts(
+            node, outcomes[node.name], execution.compared.get(node.name), metric, store.experiment_id
+        )
+        for node in request.nodes
+    ]
+    ordered, planned = [outcomes[step.node] for step in steps], execution.children is None
+    done = planned or all(outcome.settled for outcome in ordered)
+    started = (run.info.start_time or 0) / 1000
+    uri = without_password(store.uri)
+    return facts.Facts(
+        schema=facts.SCHEMA,
+        headline=facts.headline(request.task, ordered, len(request.branches), planned),
+        task=request.task,
+        description=request.settings.get("description", ""),
+        state="planned" if planned else "done" if done else "failed",
+        run_id=run.info.run_id,
+        experiment_id=store.experiment_id,
+        started=started,
+        seconds=round(time.time() - started, 3),
+        saved_seconds=round(facts.saved_seconds(ordered), 3),
+        server=uri if uri.startswith("http") else None,
+        look=report.look(uri, store.experiment_id, run.info.run_id),
+        command=repeat.command(request, code, run.data.tags.get(SOURCE, "")),
+        settings={name: value for name, value in request.settings.items() if value},
+        code=facts.CodeFacts(
+            match=execution.mode,
+            commit=code.commit,
+            dirty=code.dirty,
+            changes=tuple(code.changes) if code.dirty else (),
+            url=without_password(code.url) if code.url else None,
+        ),
+        steps=tuple(steps),
+        sweep=facts.sweep_facts(request.branches, outcomes, metric),
+    )
+
+
+def record_outcomes(store: Store, run: Run, found: facts.Facts, folder: Path) -> None:
+    """The description that people see first, the steps' metrics, and the page with everything."""
+    shown = facts.shown_on_parent(found)
+    stands = {f"workflow.run.{name}": step.run_id for name, step in shown.items() if step.run_id}
+    tags = {**stands, NOTE: encodable(description(found))}
+    store.record(run.info.run_id, facts.best_parameters(found), facts.parent_metrics(found), tags)
+    files = {"workflow.json": facts.to_json(found), "workflow.html": page(found)}
+    if found.sweep:
+        files["leaderboard.txt"] = report.leaderboard(found.sweep, len(found.sweep.branches))
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(encodable(text), encoding="utf-8")
+    store.log_folder(run.info.run_id, folder)
+
+
+def encodable(text: str) -> str:
+    """Text without the stand-ins for bytes of file names that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def without_password(uri: str) -> str:
+    """The URI of a store or repository without user and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", uri)

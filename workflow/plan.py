@@ -35,6 +35,7 @@ class Earlier:
     unusable: str | None
     summaries: Mapping[str, Summary]
     metrics: Mapping[str, float]
+    models: tuple[str, ...] = ()
 
     @property
     def age(self) -> float:
@@ -65,7 +66,8 @@ class Outcome:
 
     `failure` is how a run failed and `log` the end of what it printed. `uri` is what a step below
     it is told to have read; `digest` is of its outputs, None while nobody can know it; `seconds`
-    is how long it took (for a reused one: then).
+    is how long it took (for a reused one: then), `started` when, if it ran now;
+    `models` are the ids of the models that its run logged.
     """
 
     node: str
@@ -82,6 +84,8 @@ class Outcome:
     log: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     warning: str | None = None
+    started: float | None = None
+    models: tuple[str, ...] = ()
 
     @property
     def settled(self) -> bool:

@@ -1,53 +1,48 @@
-"""What happened, for people: the terminal's table and the parent run's description."""
+"""What happened, for the terminal: the table, what failed, the leaderboard, where to look."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-
-from mlflow.entities import Run
+import shlex
+from collections.abc import Callable, Sequence
 
 from workflow import plan
-from workflow.explain import ago
+from workflow.durations import duration
+from workflow.facts import SweepFacts, reason
+from workflow.links import run_page
 from workflow.plan import Outcome
-from workflow.sweep import Branch
 
 HEADINGS = ("step", "state", "run", "time", "reason")
 WIDEST = 100
+BEST = 20
+"""How many combinations of a sweep the terminal shows."""
+
+Paint = Callable[[str, str], str]
+"""Colours a text after a state."""
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def plain(_state: str, text: str) -> str:
+    """The text without colour."""
+    return text
+
+
+def table(outcomes: Sequence[Outcome], paint: Paint = plain, widest: int = WIDEST) -> str:
     """A row for every step, in aligned columns."""
-    return aligned([HEADINGS, *(row(outcome) for outcome in outcomes)])
+    lines = aligned([HEADINGS, *(row(outcome, widest) for outcome in outcomes)]).split("\n")
+    # The first line is empty, the second the headings.
+    shown = [paint(o.state, line) for o, line in zip(outcomes, lines[2:], strict=True)]
+    return "\n".join([*lines[:2], *shown])
 
 
-def row(outcome: Outcome) -> tuple[str, ...]:
+def row(outcome: Outcome, widest: int) -> tuple[str, ...]:
     """The cells of one step."""
     run = (outcome.run_id or "-")[:8]
     seconds = duration(outcome.seconds) if outcome.seconds else "-"
-    return (outcome.node, outcome.state, run, seconds, shortened(reason(outcome)))
+    return (outcome.node, outcome.state, run, seconds, shortened(reason(outcome), widest))
 
 
-def reason(outcome: Outcome) -> str:
-    """Why a step was reused or ran, and how it failed."""
-    parts = [outcome.failure or "", outcome.reason]
-    if outcome.earlier:
-        parts = [f"{outcome.reason} ({ago(outcome.earlier.age)})"]
-    return "; ".join(part for part in [*parts, outcome.warning or ""] if part)
-
-
-def shortened(text: str, length: int = WIDEST) -> str:
+def shortened(text: str, length: int) -> str:
     """A reason that fits a line of the table."""
+    text = " ".join(text.split())
     return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def duration(seconds: float) -> str:
-    """2.1 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 100:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[str]:
@@ -55,10 +50,7 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
     lines: list[str] = []
     for outcome in outcomes:
         if outcome.state == plan.FAILED:
-            lines += [
-                "",
-                f"{outcome.node} {outcome.failure} (run {outcome.run_id}). It printed last:",
-            ]
+            lines += ["", f"{outcome.node} {outcome.failure} (run {outcome.run_id}). It printed last:"]
             lines += [f"    {line}" for line in outcome.log or ("(nothing)",)]
     if lines:
         lines += ["", "Steps that finished will be reused next time."]
@@ -81,19 +73,22 @@ def plan_json(outcomes: Sequence[Outcome]) -> str:
     return json.dumps({"steps": rows}, indent=1)
 
 
-def leaderboard(branches: Sequence[Branch], outcomes: Mapping[str, Outcome], metric: str) -> str:
-    """The combinations of a sweep, best first; the smallest is best if the metric is named `-x`."""
-    name, sign = metric.removeprefix("-"), -1 if metric.startswith("-") else 1
-    rows = []
-    for branch in branches:
-        steps = [outcomes[node] for node in branch.nodes.values()]
-        values = [o.metrics[name] for o in steps if name in o.metrics]
-        state = next((o.state for o in steps if not o.settled), "")
-        rows.append((values[-1] if values else None, dict(branch.combination), state))
-    rows.sort(key=lambda row: -math.inf if row[0] is None else sign * row[0], reverse=True)
-    heads = (name, *branches[0].combination, "")
-    cells = [(f"{v:.4f}" if v is not None else "-", *c.values(), state) for v, c, state in rows]
-    return aligned([heads, *cells])
+def leaderboard(sweep: SweepFacts, most: int = BEST) -> str:
+    """The combinations of a sweep, best first."""
+    names = list(sweep.branches[0].combination)
+    rows = [
+        (
+            "-" if b.value is None else f"{b.value:.4f}",
+            *(shortened(b.combination[name], 40) for name in names),
+            "" if b.state == "done" else b.state,
+        )
+        for b in sweep.branches
+    ]
+    board = aligned([(sweep.metric, *names, ""), *rows[:most]])
+    notes = [f"… and {len(rows) - most} more: leaderboard.txt of the parent run"] if rows[most:] else []
+    if all(b.value is None for b in sweep.branches):
+        notes += [f"no step logs a metric {sweep.metric!r}: name another with -P metric=…"]
+    return "\n".join([board, *notes])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -103,27 +98,18 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(["", *(line.rstrip() for line in lines)])
 
 
-def where(outcome: Outcome, uri: str, run: Run) -> str:
-    """Where the result is, and the command to open it."""
-    result = outcome.outputs.uri if outcome.outputs else outcome.uri
-    link = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    look = f"{uri}{link}" if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
-    return f"\nresult:  {result}\nopen:    {look}"
+def look(uri: str, experiment_id: str, run_id: str) -> str:
+    """The link of a run in the UI, or the command that opens the UI."""
+    if uri.startswith("http"):
+        return f"{uri.rstrip('/')}/{run_page(experiment_id, run_id)}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 
 
-def description(text: str, outcomes: Sequence[Outcome]) -> str:
-    """Markdown for the parent run: the user's words, then a row for every step."""
-    lines = [f"## {escaped(text)}", ""] if text else []
-    lines += ["| step | state | run | time | reason |", "|---|---|---|---|---|"]
-    for outcome in outcomes:
-        cells = [escaped(cell) for cell in row(outcome)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def where(outcome: Outcome, shown_by: str) -> str:
+    """Where the result is, and what shows it."""
+    return f"\nresult:  {result(outcome)}\nopen:    {shown_by}"
 
 
-def escaped(text: str) -> str:
-    """Text that Markdown and HTML show as it is."""
-    shown = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for mark in "\\`*_{}[]|#~":
-        shown = shown.replace(mark, f"\\{mark}")
-    return " ".join(shown.split())
+def result(outcome: Outcome) -> str:
+    """Where a step's outputs are."""
+    return str(outcome.outputs.uri if outcome.outputs else outcome.uri)

@@ -1,47 +1,63 @@
 """One invocation against the tracking server: from the parent run's beginning to its end."""
 
+import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import click
 import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from workflow import parent, plan, report
+from workflow import parent, plan, registry, report
 from workflow.artifacts import download, local_folder
-from workflow.child import ChildRuns
-from workflow.code import patch, without_credentials
+from workflow.child import ChildRuns, Provenance
+from workflow.code import Code, patch, without_credentials
 from workflow.command import Request
-from workflow.errors import Interrupted, WorkflowError
+from workflow.errors import Interrupted, ServerGone, WorkflowError
 from workflow.execute import Execution
+from workflow.explain import usual_seconds
+from workflow.facts import Facts
+from workflow.fingerprint import digest
+from workflow.heartbeat import close_debris, heartbeats
+from workflow.interrupts import signals_raise
 from workflow.launch import Launcher, step_environment
-from workflow.lease import Claims, close_debris, heartbeats
+from workflow.lease import Claims
+from workflow.patience import Patience
 from workflow.plan import Outcome
+from workflow.processes import ends_with
 from workflow.store import Store, experiment_ids
 from workflow.surroundings import Surroundings, data_uris, read_surroundings
+from workflow.terminal import Progress, Running, Terminal
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATCH = "code.patch"
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 
 def run_request(project: Path, request: Request, launcher: type[Launcher] = Launcher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
+    patience = Patience(without_credentials(mlflow.get_tracking_uri()), say)
     with tempfile.TemporaryDirectory(prefix="workflow-") as folder, signals_raise():
         try:
-            with parent.started(request.task) as run:
-                return Session(project, request, run, Path(folder), launcher).run_to_end()
+            with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
+                session = Session(
+                    project, request, run, Path(folder), launcher=launcher, patience=patience
+                )
+                return session.run_to_end()
         except WorkflowError as error:
             say(f"Error: {error}")
             return BAD_REQUEST
         except MlflowException as error:
-            say(f"Error: the tracking server {mlflow.get_tracking_uri()} failed: {error.message}")
+            say(f"Error: the tracking server {patience.name} failed: {error.message}")
+            return FAILED
+        except (ServerGone, OSError) as error:
+            say(f"Error: {error}")
             return FAILED
         except Interrupted as interrupted:
             say(f"stopped by {signal.Signals(interrupted.signal_number).name}")
@@ -52,14 +68,24 @@ class Session:
     """What one invocation works with: the project, the request, the parent run and the store."""
 
     def __init__(
-        self, project: Path, request: Request, run: Run, folder: Path, launcher: type[Launcher]
+        self,
+        project: Path,
+        request: Request,
+        run: Run,
+        folder: Path,
+        *,
+        launcher: type[Launcher],
+        patience: Patience,
     ) -> None:
         self.project, self.request, self.parent, self.folder = project, request, run, folder
         self.launcher = launcher
-        self.store = open_store(run, request)
+        self.store = open_store(run, request, patience)
         self.store_paths = store_paths(self.store)
         self.dry = request.flag("dry_run")
+        self.terminal = Terminal(request.flag("quiet"), request.flag("verbose"))
+        self.expected: dict[str, float] = {}
         self.fetched = fetch_data(request, folder)
+        self.patching = threading.Lock()
 
     def run_to_end(self) -> int:
         """Settles every node, and tells on the terminal and on the parent run what became of them."""
@@ -67,21 +93,28 @@ class Session:
         self.check_clean(around)
         parent.record_request(self.store, self.parent, self.request, around)
         for run_id in close_debris(self.store):
-            say(f"run {run_id[:8]} was left RUNNING by an orchestrator that died: closed")
-        execution = self.execution(around)
-        with step_environment(self.folder), heartbeats(self.store, lambda: self.alive(execution)):
+            self.tell(f"run {run_id[:8]} was left open by an orchestrator that died: closed")
+        if changes := None if self.dry else self.patch(around.code):
+            self.store.log_file(self.parent.info.run_id, changes)
+        execution = self.execution()
+        with (
+            step_environment(self.folder),
+            heartbeats(self.store, lambda: self.alive(execution)),
+            self.terminal.watching(lambda: self.progress(execution)),
+        ):
             outcomes = execution.run()
-        parent.record_outcomes(self.store, self.parent, self.request, outcomes)
-        self.tell_end(outcomes)
+        found = parent.facts_of(self.store, self.parent, self.request, around.code, execution)
+        parent.record_outcomes(self.store, self.parent, found, self.folder / "report")
+        self.tell_end(outcomes, found)
         if self.dry:
             parent.end("FINISHED")
             would_run = any(o.state in (plan.RUN, plan.DEPENDS) for o in outcomes.values())
             return WOULD_RUN if would_run else DONE
-        done = all(outcome.settled for outcome in outcomes.values())
+        done = all(outcome.settled for outcome in outcomes.values()) and self.register(found)
         parent.end("FINISHED" if done else "FAILED")
         return DONE if done else FAILED
 
-    def execution(self, around: Surroundings) -> Execution:
+    def execution(self) -> Execution:
         """The loop over the nodes of the request, ready to run."""
         mode = self.request.settings["match"]
         execution = Execution(
@@ -99,14 +132,48 @@ class Session:
             execution.children = ChildRuns(
                 store=self.store,
                 launcher=self.launcher(self.project, self.store.experiment_id, self.folder),
-                claims=Claims(self.store, execution.is_bad) if waits else None,
+                claims=Claims(self.store, execution.is_bad, self.tell) if waits else None,
                 mode=mode,
-                tags=parent.child_tags(self.parent, around.code, self.project),
-                patch=self.patch(around),
+                provenance=self.provenance,
                 identities=execution.identities,
                 tell=self.tell,
             )
         return execution
+
+    def register(self, found: Facts) -> bool:
+        """Registers the model, if the user wants it; says why and gives False if that cannot be."""
+        name = self.request.settings.get("register")
+        try:
+            if name:
+                self.tell(registry.register(self.store, name, found))
+        except WorkflowError as error:
+            self.terminal.say(f"Error: {error}")
+            return False
+        return True
+
+    def progress(self, execution: Execution) -> Progress:
+        """How far the execution is."""
+        started = dict(execution.children.started) if execution.children else {}
+        alive = set(execution.children.running) if execution.children else set()
+        running = [
+            Running(
+                node=node.name,
+                seconds=time.time() - began,
+                expected=self.usual(node.step.name),
+                log=self.folder / f"{run_id}.log",
+            )
+            for run_id, (node, began) in started.items()
+            if run_id in alive or self.terminal.verbose
+        ]
+        return Progress(len(execution.outcomes), len(execution.nodes), running)
+
+    def usual(self, step: str) -> float:
+        """How long a step took lately: asked for once, and not worth waiting for a server."""
+        if step not in self.expected:
+            self.expected[step] = 0.0
+            with contextlib.suppress(Exception):
+                self.expected[step] = usual_seconds(self.store.find_lately(step, 5))
+        return self.expected[step]
 
     def alive(self, execution: Execution) -> list[str]:
         """The runs whose leases this process keeps."""
@@ -139,59 +206,54 @@ class Session:
             for line in around.unseen(self.request.nodes):
                 self.tell(line)
 
-    def patch(self, around: Surroundings) -> Path | None:
-        """The uncommitted changes as a file, also kept on the parent run."""
-        if not around.code.dirty:
+    def provenance(self) -> Provenance:
+        """Where the code is from, as it is now."""
+        code = self.look().code
+        tags = parent.child_tags(self.parent, code, self.project)
+        return Provenance(tags, self.patch(code))
+
+    def patch(self, code: Code) -> Path | None:
+        """The uncommitted changes as a file, made anew only when they are others than before."""
+        if not code.dirty:
             return None
-        file = self.folder / "code.patch"
-        file.write_bytes(patch(around.code))
-        self.store.log_file(self.parent.info.run_id, file)
+        file = self.folder / digest(code.ingredients) / PATCH
+        with self.patching:
+            if not file.exists():
+                file.parent.mkdir()
+                file.write_bytes(patch(code))
         return file
 
     def tell(self, line: str) -> None:
         """A line for an event; a plan as JSON must stay JSON."""
         if self.request.settings["plan_format"] == "table" or not self.dry:
-            say(line)
+            self.terminal.tell(line)
 
-    def tell_end(self, outcomes: Mapping[str, Outcome]) -> None:
+    def tell_end(self, outcomes: Mapping[str, Outcome], found: Facts) -> None:
         """The table, what failed, and where the result is."""
-        rows = list(outcomes.values())
+        rows, terminal = list(outcomes.values()), self.terminal
         if self.dry and self.request.settings["plan_format"] == "json":
             say(report.plan_json(rows))
             return
-        say(report.table(rows))
-        if len(self.request.branches) > 1 and not self.dry:
-            board = report.leaderboard(self.request.branches, outcomes, self.request.settings["metric"])
-            say(board)
-            self.store.log_text(self.parent.info.run_id, board, "leaderboard.txt")
+        if not terminal.quiet or self.dry:
+            widest = sys.maxsize if terminal.verbose else report.WIDEST
+            terminal.say(report.table(rows, terminal.paint, widest))
+            if found.sweep and not self.dry:
+                terminal.say(report.leaderboard(found.sweep))
         for line in report.failures(rows):
-            say(line)
+            terminal.say(line)
         results = [outcomes[node.name] for node in self.request.nodes if node.wanted]
         if len(results) == 1 and results[0].settled:
-            say(report.where(results[0], self.store.uri, self.parent))
+            shown = report.result(results[0]) if terminal.quiet else report.where(results[0], found.look)
+            terminal.say(shown)
+        elif not terminal.quiet:
+            terminal.say(f"\nopen:    {found.look}")
 
 
 def say(line: str) -> None:
-    """One line on the terminal, at once."""
-    click.echo(line)
-    sys.stdout.flush()
-
-
-@contextmanager
-def signals_raise() -> Iterator[None]:
-    """Signals that ask the workflow to end raise Interrupted, once."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        for other in SIGNALS:
-            signal.signal(other, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    """One line on the terminal, at once. If nobody reads it any more, that is no reason to end."""
+    with suppress(OSError):
+        click.echo(line)
+        sys.stdout.flush()
 
 
 def fetch_data(request: Request, folder: Path) -> dict[str, Path]:
@@ -210,13 +272,13 @@ def fetch_data(request: Request, folder: Path) -> dict[str, Path]:
     return fetched
 
 
-def open_store(run: Run, request: Request) -> Store:
+def open_store(run: Run, request: Request, patience: Patience) -> Store:
     """The tracking server of a run; looks in its experiment, and in those that `reuse_from` names."""
     client, experiment = mlflow.MlflowClient(), run.info.experiment_id
     names = [n.strip() for n in request.settings["reuse_from"].split(",") if n.strip()]
     others = experiment_ids(client, names)
     looked_in = tuple(dict.fromkeys((experiment, *others)))
-    return Store(client, mlflow.get_tracking_uri(), experiment, looked_in)
+    return Store(client, mlflow.get_tracking_uri(), experiment, looked_in, patience)
 
 
 def store_paths(store: Store) -> tuple[Path, ...]:

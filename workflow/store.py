@@ -5,18 +5,21 @@ finding a run by fingerprint costs the same among ten runs and among a million.
 """
 
 import json
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Param, Run, RunTag, ViewType
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from workflow.errors import WorkflowError, suggestion
 from workflow.fingerprint import Identity, Summary, canonical, fingerprint, near_keys, summary
+from workflow.patience import Patience
 from workflow.plan import Earlier
 
 STEP = "workflow.step"
@@ -40,6 +43,7 @@ DIRTY = "mlflow.source.git.dirty"
 SOURCE_TYPE = "mlflow.source.type"
 USER = "mlflow.user"
 ENTRY_POINT = "mlflow.project.entryPoint"
+KIND = "mlflow.experimentKind"
 
 CANDIDATES = 20
 """How many runs of one fingerprint are considered, newest first: more than one only if some were
@@ -47,6 +51,7 @@ forced, banned or damaged."""
 LONGEST_TAG = 8_000
 MOST_TAGS = 100
 """How many tags MLflow takes at once."""
+LONGEST_NAME = 250
 LEDGER_NOTE = "Which orchestrator runs which step: kept by the workflow, of no interest to people."
 Answer = TypeVar("Answer")
 
@@ -59,10 +64,11 @@ class Store:
     uri: str
     experiment_id: str
     experiments: tuple[str, ...]
+    patience: Patience = field(default_factory=lambda: Patience("", print), compare=False)
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
-        """What a call to the server answers. Every call goes through here."""
-        return call()
+        """What a call to the server answers; waits while it is away. Every call goes through here."""
+        return self.patience.ask(call)
 
     # -- look-up
 
@@ -82,7 +88,9 @@ class Store:
         """The published runs of a fingerprint that somebody deleted, newest first."""
         return self.search(f"fingerprint.{mode}.{fingerprint}", step, 1, ViewType.DELETED_ONLY)
 
-    def search(self, key: str, step: str, most: int, view: int = ViewType.ACTIVE_ONLY) -> list[Earlier]:
+    def search(
+        self, key: str, step: str, most: int, view: int = ViewType.ACTIVE_ONLY
+    ) -> list[Earlier]:
         """Finished runs with this tag, newest first; not the deleted ones unless asked for."""
         # A step's name may hold a quote, which a filter cannot; its key or the name check decides.
         same_step = f" and tags.`{key}` = '{step}'" if "'" not in step else f" and tags.`{key}` LIKE '%'"
@@ -96,6 +104,24 @@ class Store:
             )
         )
         return [earlier(run) for run in runs if run.data.tags.get(key) == step]
+
+    def best(self, step: str, metric: str, lowest: bool, most: int) -> list[Run]:
+        """The published runs of a step that have a metric, best first: one query."""
+        tag = f"tags.`{PUBLISHED}` " + (f"= '{step}'" if "'" not in step else "LIKE '%'")
+        order = f"metrics.`{fit_name(metric)}` {'ASC' if lowest else 'DESC'}"
+        query = f"attributes.status = 'FINISHED' and {tag}"
+        found = self.ask(
+            lambda: self.client.search_runs(
+                list(self.experiments), query, order_by=[order], max_results=most
+            )
+        )
+        usable = [run for run in found if not {BANNED, UNUSABLE} & set(run.data.tags)]
+        return [run for run in usable if metric in run.data.metrics]
+
+    def series(self, run_id: str, metric: str) -> tuple[float, ...]:
+        """The values of a metric by step."""
+        found = self.ask(lambda: self.client.get_metric_history(run_id, metric))
+        return tuple(m.value for m in sorted(found, key=lambda m: m.step))
 
     def run(self, run_id: str) -> Run:
         """The run. Raises WorkflowError if there is none."""
@@ -126,6 +152,32 @@ class Store:
         rows = [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
         for start in range(0, len(rows), MOST_TAGS):
             self.ask(partial(self.client.log_batch, run_id, tags=rows[start : start + MOST_TAGS]))
+
+    def record(
+        self,
+        run_id: str,
+        parameters: Mapping[str, str],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Parameters, metrics and tags of a report; names that MLflow refuses are made fit."""
+        now = int(time.time() * 1000)
+        tag_rows = [RunTag(fit_name(key), value[:LONGEST_TAG]) for key, value in tags.items()]
+        self.log_parameters(run_id, {fit_name(name): value for name, value in parameters.items()})
+        metric_rows = [Metric(fit_name(name), value, now, 0) for name, value in metrics.items()]
+        for start in range(0, max(len(tag_rows), len(metric_rows)), 90):
+            part = slice(start, start + 90)
+            send = partial(
+                self.client.log_batch, run_id, metrics=metric_rows[part], tags=tag_rows[part]
+            )
+            self.ask(send)
+
+    def open_as_model_training(self) -> None:
+        """Lets MLflow's UI open the experiment with its runs, unless somebody chose otherwise."""
+        experiment = self.ask(lambda: self.client.get_experiment(self.experiment_id))
+        if KIND not in experiment.tags:
+            kind = "custom_model_development"
+            self.ask(lambda: self.client.set_experiment_tag(self.experiment_id, KIND, kind))
 
     def untag(self, run_id: str, key: str) -> None:
         """Removes a tag, if it is there."""
@@ -166,10 +218,21 @@ class Store:
 
     # -- what leases need
 
-    def owned_runs(self, key: str) -> list[Run]:
-        """Runs that are RUNNING and bear this tag."""
-        query = f"attributes.status = 'RUNNING' and tags.`{key}` LIKE '%'"
-        return list(self.ask(lambda: self.client.search_runs([self.experiment_id], query)))
+    def runs_tagged(self, key: str) -> list[Run]:
+        """The newest runs of the experiment that bear this tag, whatever their status."""
+        query, most = f"tags.`{key}` LIKE '%'", 1_000
+        return list(
+            self.ask(lambda: self.client.search_runs([self.experiment_id], query, max_results=most))
+        )
+
+    def known_run(self, run_id: str) -> Run | None:
+        """The run, deleted or not; None if there is none."""
+        try:
+            return self.ask(lambda: self.client.get_run(run_id))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
 
     def experiment_named(self, name: str) -> Experiment | None:
         """The experiment, deleted or not."""
@@ -192,6 +255,7 @@ class Store:
             self.ask(lambda: self.client.restore_experiment(known.experiment_id))
         home = made or (known.experiment_id if known else self.experiment_id)
         run = self.ask(lambda: self.client.create_run(str(home), run_name=name))
+        self.ask(lambda: self.client.set_terminated(run.info.run_id))
         return str(run.info.run_id)
 
     # -- artifacts
@@ -199,6 +263,10 @@ class Store:
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Adds a file to a run's artifacts."""
         self.ask(lambda: self.client.log_artifact(run_id, str(file), folder))
+
+    def log_folder(self, run_id: str, folder: Path) -> None:
+        """Adds what a folder holds to a run's artifacts."""
+        self.ask(lambda: self.client.log_artifacts(run_id, str(folder)))
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
         """Adds a text to a run's artifacts."""
@@ -226,7 +294,18 @@ def earlier(run: Run) -> Earlier:
             if key.startswith(f"{IDENTITY}.")
         },
         metrics=run.data.metrics,
+        models=models_of(run),
     )
+
+
+def fit_name(name: str) -> str:
+    """A name of a parameter, metric or tag that MLflow takes."""
+    return re.sub(r"[^/\w.\- ]", "_", name)[:LONGEST_NAME]
+
+
+def models_of(run: Run) -> tuple[str, ...]:
+    """The ids of the models that a run logged."""
+    return tuple(output.model_id for output in run.outputs.model_outputs) if run.outputs else ()
 
 
 def read_summary(text: str) -> Summary:

@@ -1,10 +1,11 @@
 """Runs one step's command: its output goes to a log, and it never outlives the orchestrator.
 
 A small process of its own, between the orchestrator and the step, with the standard library only.
-It ends the whole process group of the step on SIGTERM and when the orchestrator is gone, however
-that came about.
+It ends all that the step started on SIGTERM, when a file tells it to, and when the orchestrator is
+gone, however that came about.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -19,7 +20,8 @@ LOOK = 0.5
 """Seconds between two looks whether the orchestrator is still there."""
 GRACE = 5.0
 """Seconds that a step has to end by itself after SIGTERM."""
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+MOST_GENERATIONS = 50
 
 
 class Stop(Exception):
@@ -27,15 +29,34 @@ class Stop(Exception):
 
 
 def main(command: str) -> int:
-    """Runs the command in bash; returns its exit code as a shell would give it."""
+    """Runs the command in bash; returns its exit code as a shell would, and keeps it in a file."""
     logs, run_id = Path(os.environ["WORKFLOW_LOGS"]), os.environ["MLFLOW_RUN_ID"]
-    orchestrator = int(os.environ["WORKFLOW_PID"])
     signal.signal(signal.SIGTERM, stop)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # meant for the orchestrator, which tells us
-    write_whole(logs / f"{run_id}.pid", str(os.getpid()))
-    with (logs / f"{run_id}.log").open("ab") as log:
-        process = subprocess.Popen(
+    process = None
+    try:
+        ask_kernel(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ask_kernel(PR_SET_CHILD_SUBREAPER, 1)
+        write_whole(logs / f"{run_id}.pid", str(os.getpid()))
+        refuse_to_outlive(logs, run_id)
+        process = start(command, logs / f"{run_id}.log")
+        code = wait(process, logs, run_id)
+    except Stop:
+        code = -signal.SIGTERM
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if process:
+        end_all(process)
+    code = code if code >= 0 else 128 - code
+    with contextlib.suppress(OSError):  # the folder goes with the orchestrator
+        write_whole(logs / f"{run_id}.exit", str(code))
+    return code
+
+
+def start(command: str, log_file: Path) -> subprocess.Popen[bytes]:
+    """The step's first process, in a group of its own."""
+    with log_file.open("ab") as log:
+        return subprocess.Popen(
             ["bash", "-c", command],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -43,62 +64,82 @@ def main(command: str) -> int:
             start_new_session=True,
             preexec_fn=prepare_step,  # noqa: PLW1509 - this process has no threads
         )
-    try:
-        code = wait(process, orchestrator)
-    except Stop:
-        end_group(process)
-        return 128 + signal.SIGTERM
-    kill_group(process.pid, signal.SIGKILL)  # what the step left in the background
-    return code if code >= 0 else 128 - code
 
 
 def write_whole(file: Path, text: str) -> None:
     """Writes a file so that nobody reads half of it."""
-    new = file.with_suffix(".new")
+    new = file.with_name(f"{file.name}.new")
     new.write_text(text)
     new.rename(file)
 
 
 def stop(_number: int, _frame: FrameType | None) -> NoReturn:
     """The signal handler."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stop
 
 
+def ask_kernel(option: int, value: int) -> None:
+    """On Linux: a signal when the parent dies, or to become the parent of orphans below."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
 def prepare_step() -> None:
-    """Usual signals, and on Linux the kernel's promise to end the step if the supervisor dies."""
+    """Usual signals, and the kernel's promise to end the step if the supervisor dies."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def wait(process: subprocess.Popen[bytes], orchestrator: int) -> int:
-    """The exit code. Raises Stop when the orchestrator is gone."""
+def wait(process: subprocess.Popen[bytes], logs: Path, run_id: str) -> int:
+    """The exit code. Raises Stop when the step shall end."""
     while True:
         try:
             return process.wait(LOOK)
         except subprocess.TimeoutExpired:
-            if os.getppid() != orchestrator:
-                raise Stop from None
+            refuse_to_outlive(logs, run_id)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to all of the step, and SIGKILL to what is left of it after a while."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    kill_group(process.pid, signal.SIGTERM)
+def refuse_to_outlive(logs: Path, run_id: str) -> None:
+    """Raises Stop if the orchestrator is gone or wants the step to end."""
+    gone = os.getppid() != int(os.environ["WORKFLOW_PID"])
+    if gone or any((logs / f"{run_id}.{why}").exists() for why in ("stop", "timeout")):
+        raise Stop
+
+
+def end_all(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the step if it still runs; SIGKILL, after a while, to all that it left behind."""
+    if process.poll() is None:
+        kill_group(process.pid, signal.SIGTERM)
     until = time.monotonic() + GRACE
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.05)
     kill_group(process.pid, signal.SIGKILL)
     process.wait()
+    end_adopted()
 
 
 def kill_group(group: int, number: int) -> None:
     """Signals every process of the group, if there is one left."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return
+
+
+def end_adopted() -> None:
+    """Ends what the step started outside its group: such orphans become ours, then their children."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    for _ in range(MOST_GENERATIONS):
+        try:
+            orphans = [int(word) for word in children.read_text().split()]
+        except OSError:
+            return
+        for orphan in orphans:
+            with contextlib.suppress(OSError):
+                os.kill(orphan, signal.SIGKILL)
+                os.waitpid(orphan, 0)
+        if not orphans:
+            return
 
 
 if __name__ == "__main__":

@@ -1,0 +1,7 @@
+"""What the others share. Writes: base.txt."""
+
+from workflow.step import step
+
+if __name__ == "__main__":
+    with step() as outputs:
+        (outputs / "base.txt").write_text("base\n")

@@ -1,0 +1,87 @@
+"""How long a tracking server may be away: it is waited for, with a message, and not for ever."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import requests
+from mlflow.exceptions import MlflowException
+
+from workflow.errors import ServerGone
+
+TELL_AFTER = 5.0
+"""Seconds without an answer after which the user is told."""
+GIVE_UP = float(os.environ.get("WORKFLOW_SERVER_SECONDS", "300"))
+"""Seconds after which an unanswered call is not made again. MLflow's own retries of the last one,
+about 4 minutes by default, may come on top."""
+LASTING = ("no such", "readonly", "read-only", "denied", "authentication", "does not exist")
+"""Words in a database's error that say that trying again is of no use."""
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Patience:
+    """What one process has been through with one tracking server."""
+
+    name: str
+    tell: Callable[[str], None]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    told: bool = False
+    over: bool = False
+
+    def ask(self, call: Callable[[], Answer]) -> Answer:
+        """What the call gives, made again while the server is away.
+
+        Raises:
+            ServerGone: it was away for too long, in this call or an earlier one.
+        """
+        timer = threading.Timer(TELL_AFTER, self.tell_away)
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = self.try_for(GIVE_UP, call)
+        finally:
+            timer.cancel()
+        self.tell_back()
+        return answer
+
+    def try_for(self, seconds: float, call: Callable[[], Answer]) -> Answer:
+        """Makes the call until it is answered, or for so long."""
+        began = time.monotonic()
+        while not self.over:
+            try:
+                return call()
+            except (MlflowException, requests.ConnectionError, requests.Timeout) as error:
+                if not is_away(error):
+                    raise
+                self.over = self.over or time.monotonic() - began > seconds
+            if not self.over:
+                time.sleep(min(1.0, seconds / 10))
+        raise ServerGone(f"the tracking server {self.name} did not answer for {seconds:g} s")
+
+    def tell_away(self) -> None:
+        """Says once that the server is away."""
+        with self.lock:
+            if not self.told:
+                self.told = True
+                self.tell(f"waits for the tracking server {self.name} …")
+
+    def tell_back(self) -> None:
+        """Says that it is back, if it was said that it is away."""
+        with self.lock:
+            if self.told:
+                self.told = False
+                self.tell("the tracking server answers again")
+
+
+def is_away(error: Exception) -> bool:
+    """Did the server not answer, so that it may answer later? A locked database counts as that."""
+    if not isinstance(error, MlflowException):
+        return True
+    text = str(error).lower()
+    if error.error_code == "TEMPORARILY_UNAVAILABLE":
+        return not any(word in text for word in LASTING)
+    return "failed with exception" in text
