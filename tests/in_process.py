@@ -9,6 +9,7 @@ import io
 import os
 import runpy
 import shlex
+import sqlite3
 import sys
 import threading
 import traceback
@@ -18,7 +19,7 @@ from pathlib import Path
 import mlflow
 from mlflow.projects import _project_spec
 
-from tests.conftest import ROOT, Done, Project
+from tests.conftest import ROOT, Done, Project, new_project
 from workflow import session
 from workflow import step as step_module
 from workflow.command import make_request, parse
@@ -122,13 +123,23 @@ def environment_of(project: Project) -> Iterator[None]:
 
 
 def run(project: Project, *arguments: str) -> Done:
-    """`python main.py …`, with the steps in this process."""
+    """`python main.py …`, with the steps in this process, one after the other."""
     text = io.StringIO()
     with environment_of(project), contextlib.redirect_stdout(text):
         try:
             workflow = read_workflow((project.folder / "MLproject").read_text())
-            request = make_request(project.folder, workflow, parse(workflow, list(arguments)) or {})
+            request = make_request(
+                project.folder, workflow, parse(workflow, [*arguments, "--jobs", "1"]) or {}
+            )
         except WorkflowError as error:
             return Done(session.BAD_REQUEST, f"Error: {error}")
         code = session.run_request(project.folder, request, InProcess)
     return Done(code, text.getvalue())
+
+
+def quick_project(folder: Path, empty_store: Path) -> Project:
+    """The example with a store that need not survive a power cut: commits are many times faster."""
+    project = new_project(folder, empty_store)
+    with contextlib.closing(sqlite3.connect(project.uri.removeprefix("sqlite:///"))) as store:
+        store.execute("pragma journal_mode = wal")
+    return project

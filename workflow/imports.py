@@ -86,6 +86,7 @@ def follow(project: Path, start: set[str]) -> Sources:
     """The files reached from these by imports, and the places that reading cannot follow."""
     found: set[str] = set()
     unseen: list[str] = []
+    met: set[str] = set()
     waiting, roots = sorted(start), import_roots(start)
     while waiting:
         file = waiting.pop()
@@ -95,8 +96,9 @@ def follow(project: Path, start: set[str]) -> Sources:
         if file.endswith(".py"):
             modules, lines = read_imports(content(project / file), file)
             unseen += [f"{file}:{line}" for line in lines]
-            for module in modules:
+            for module in set(modules) - met:
                 waiting += module_files(project, module, roots)
+            met.update(modules)
     return Sources(tuple(sorted(found)), tuple(sorted(unseen)))
 
 
@@ -152,16 +154,20 @@ def module_files(project: Path, module: str, roots: set[str]) -> Iterator[str]:
 
     `package.*` may import every module of the package.
     """
-    parts = [part for part in module.split(".") if part and part != "*"]
     for root in roots:
-        if module.endswith(".*"):
-            modules = (project / PurePosixPath(root, *parts)).glob("*.py")
-            yield from (found.relative_to(project).as_posix() for found in modules)
-        for count in range(1, len(parts) + 1):
-            path = PurePosixPath(root, *parts[:count])
-            for candidate in (f"{path}.py", f"{path}/__init__.py"):
-                if (project / candidate).is_file():
-                    yield candidate
+        path = project / root
+        for part in (part for part in module.split(".") if part):
+            if part == "*":
+                yield from (file.relative_to(project).as_posix() for file in path.glob("*.py"))
+                break
+            path = path / part
+            file, is_folder = path.with_name(f"{part}.py"), path.is_dir()
+            if file.is_file():
+                yield file.relative_to(project).as_posix()
+            if not is_folder:
+                break
+            if (path / "__init__.py").is_file():
+                yield (path / "__init__.py").relative_to(project).as_posix()
 
 
 def unseen_lines(tree: ast.Module) -> Iterator[int]:

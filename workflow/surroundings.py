@@ -55,7 +55,8 @@ def read_surroundings(
     data = [path for each in values for path in all_data(project, workflow, each)]
     code = [project / "MLproject", *(project / name for name in code_names(project, workflow))]
     # A file of the code, and a folder that holds one, is code, whatever else points at it.
-    not_code = [p for p in [*data, *store_paths] if not any(p == f or p in f.parents for f in code)]
+    holders = {place for file in code for place in (file, *file.parents)}
+    not_code = [path for path in [*data, *store_paths] if path not in holders]
     return Surroundings(
         project=project,
         code=read_code(project, not_code),
@@ -75,8 +76,11 @@ def all_data(project: Path, workflow: Workflow, values: Values) -> list[Path]:
 
 def code_names(project: Path, workflow: Workflow) -> set[str]:
     """What the steps and main are made of, and every word of a command that could name a file."""
-    steps = [workflow.main, *workflow.steps.values()]
-    words = {word for step in steps for word in command_words(step.command) if word[:1] not in ("", "/")}
+    steps = workflow.steps.values()
+    entries = [workflow.main, *steps]
+    words = {
+        word for each in entries for word in command_words(each.command) if word[:1] not in ("", "/")
+    }
     return words.union(*(read_sources(project, step).files for step in steps))
 
 
