@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from pkgutil import resolve_name
+from pkgutil import resolve_name  # loads no code of this project
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -120,7 +120,7 @@ def is_harmless(name: str) -> bool:
     if not module.startswith("sklearn."):
         return name == "numpy.dtype"
     try:
-        found = resolve_name(f"{module}:{attribute}")
+        found = resolve_name(f"{module}:{attribute}")  # loads no code of this project
     except (ImportError, AttributeError):
         return False
     return isinstance(found, type) and found.__module__ == module

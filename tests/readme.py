@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import ROOT, begin_repository, copy_own_files
+
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -95,9 +96,10 @@ def alike(text: str) -> str:
 
 
 def fresh_clone(folder: Path) -> Path:
-    """A clone as somebody has it who has just read the first lines of the README."""
+    """This repository as somebody has it who has just cloned it."""
     project = folder / "mlflow-workflow"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
+    copy_own_files(project, only=("",))
+    begin_repository(project)
     return project
 
 

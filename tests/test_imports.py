@@ -108,6 +108,11 @@ def test_code_that_is_loaded_unseen_is_told(tmp_path: Path, text: str) -> None:
     assert sources_of(tmp_path, {"steps/x.py": text})[1] == 1
 
 
+def test_a_line_that_its_author_vouches_for_is_not_told(tmp_path: Path) -> None:
+    vouched = "exec('1')  # loads no code of this project\nexec('2')"
+    assert sources_of(tmp_path, {"steps/x.py": vouched})[1] == 1
+
+
 @pytest.mark.parametrize("text", ["model.eval()", "cursor.exec('select 1')", "evaluate = 1", "x.path"])
 def test_other_things_of_these_names_are_not_told(tmp_path: Path, text: str) -> None:
     assert sources_of(tmp_path, {"steps/x.py": text})[1] == 0

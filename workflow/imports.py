@@ -20,6 +20,9 @@ UNSEEN = {
 """Functions that load code in a way that reading cannot follow; `eval` and `exec` count without a
 dot only: other things have methods of these names."""
 
+VOUCHED = b"# loads no code of this project"
+"""With this comment on such a line its author vouches for it, and the user is not told."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -126,7 +129,9 @@ def read_imports(source: bytes, file: str) -> tuple[tuple[str, ...], tuple[int, 
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return (), ()
-    return tuple(dict.fromkeys(imported(tree, file))), tuple(unseen_lines(tree))
+    lines = source.splitlines()
+    unseen = (line for line in unseen_lines(tree) if VOUCHED not in lines[line - 1])
+    return tuple(dict.fromkeys(imported(tree, file))), tuple(unseen)
 
 
 def imported(tree: ast.Module, file: str) -> Iterator[str]:
