@@ -45,6 +45,7 @@ def page(facts: Facts) -> str:
         boxes=boxes(facts.steps, drawn),
         arrows=[arrow(points) for points in drawn.arrows],
         size=(WIDTH, HEIGHT),
+        by_node={step.node: step for step in facts.steps},
         bars=charts.timeline(facts),
         charts=charts.charts(facts.sweep) if facts.sweep else [],
         here=run_page(facts.experiment_id, facts.run_id),
