@@ -21,9 +21,11 @@ def free_port() -> int:
 def serving(command: list[str], port: int, project: Project, seconds: float = 60) -> Iterator[None]:
     """Runs a server while the block lasts; begins when its port answers."""
     log = project.folder.parent / f"server-{port}.log"
+    # The jobs of its GenAI parts are seven more processes.
+    environment = {**project.environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command, cwd=log.parent, env=project.environment(), stdout=output, stderr=output
+            command, cwd=log.parent, env=environment, stdout=output, stderr=output
         )
         try:
             await_port(port, server, time.monotonic() + seconds, log)
@@ -53,9 +55,9 @@ def git_daemon(folder: Path, project: Project) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def tracking_server(folder: Path, project: Project) -> Iterator[str]:
+def tracking_server(folder: Path, project: Project, port: int = 0) -> Iterator[str]:
     """MLflow's server, which alone can reach the database and the artifacts in the folder."""
-    port, database = free_port(), project.uri
+    port, database = port or free_port(), project.uri
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
     command += ["--artifacts-destination", str(folder), "--serve-artifacts", "--workers", "1"]
     with serving([*command, "--host", "127.0.0.1", "--port", str(port)], port, project):

@@ -105,7 +105,7 @@ def heartbeats(store: Store, run_ids: Callable[[], list[str]]) -> Iterator[None]
             count += 1
             for run_id in run_ids():
                 # A server that is away for a while must not end the heart; it tries again.
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(Exception), store.patience.noticed():
                     store.client.set_tag(run_id, HEARTBEAT, str(count))
             if time.monotonic() - looked > PATIENCE / 5:
                 looked = time.monotonic()

@@ -84,8 +84,7 @@ def end(status: str, error: str | None = None) -> None:
 
 def starters_of(run: Run) -> list[tuple[int, str]]:
     """The processes that this one must not outlive; none unless `mlflow run` here started it."""
-    given = os.environ.get("MLFLOW_RUN_ID", "")
-    return starters(given) if given and ENTRY_POINT in run.data.tags else []
+    return starters(run.info.run_id) if ENTRY_POINT in run.data.tags else []
 
 
 def refused(error: str) -> None:

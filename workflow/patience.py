@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ GIVE_UP = float(os.environ.get("WORKFLOW_SERVER_SECONDS", "300"))
 about 4 minutes by default, may come on top."""
 LASTING = ("no such", "readonly", "read-only", "denied", "authentication", "does not exist")
 """Words in a database's error that say that trying again is of no use."""
+ERRORS = (MlflowException, requests.ConnectionError, requests.Timeout)
 Answer = TypeVar("Answer")
 
 
@@ -38,15 +40,24 @@ class Patience:
         Raises:
             ServerGone: it was away for too long, in this call or an earlier one.
         """
+        with self.noticed():
+            return self.try_for(GIVE_UP, call)
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Tells the user when the server does not answer what the block asks, and when it does again."""
         timer = threading.Timer(TELL_AFTER, self.tell_away)
         timer.daemon = True
         timer.start()
         try:
-            answer = self.try_for(GIVE_UP, call)
+            yield
+        except (*ERRORS, ServerGone) as error:
+            if isinstance(error, ServerGone) or is_away(error):
+                self.tell_away()
+            raise
         finally:
             timer.cancel()
         self.tell_back()
-        return answer
 
     def try_for(self, seconds: float, call: Callable[[], Answer]) -> Answer:
         """Makes the call until it is answered, or for so long."""
@@ -54,9 +65,10 @@ class Patience:
         while not self.over:
             try:
                 return call()
-            except (MlflowException, requests.ConnectionError, requests.Timeout) as error:
+            except ERRORS as error:
                 if not is_away(error):
                     raise
+                self.tell_away()
                 self.over = self.over or time.monotonic() - began > seconds
             if not self.over:
                 time.sleep(min(1.0, seconds / 10))

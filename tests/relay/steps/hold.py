@@ -6,6 +6,7 @@ environment is no part of a step's identity, so a run that is not held is the sa
 """
 
 import os
+import resource
 import subprocess
 import time
 from pathlib import Path
@@ -28,6 +29,14 @@ def hold(gate: Path) -> None:
     child.kill()
 
 
+def fill_disk(file: Path, late: bool) -> None:
+    """The disk is full (no file may grow larger): while the outputs are written, or only after that."""
+    if not late:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+    file.write_bytes(os.urandom(3_000_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+
+
 @click.command(help=__doc__)
 @click.option("--base", required=True, type=click.Path(path_type=Path))
 @click.option("--number", required=True, type=int)
@@ -37,6 +46,8 @@ def main(base: Path, number: int, options: str) -> None:
     with step() as outputs:
         if gate:
             hold(Path(gate))
+        if "CRAMPED" in os.environ:
+            fill_disk(outputs / "more.bin", late=number % 2 == 0)
         for index in range(int(os.environ.get("FILES", "0"))):
             (outputs / f"{index}.txt").write_text("more\n")
         if number < 0:

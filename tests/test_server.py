@@ -1,0 +1,137 @@
+"""A tracking server that goes away, for a while or for good, and a disk that is full."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+import requests
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
+
+from tests.conftest import Project
+from tests.servers import free_port, tracking_server
+from tests.started import Gate, rows, starting, wait_until
+from workflow import patience
+from workflow.errors import ServerGone
+from workflow.patience import Patience, is_away
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_waited_for_and_one_that_is_gone_ends_the_workflow(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    project, port = make_project("relay"), free_port()
+    variables = {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "WORKFLOW_LEASE_SECONDS": "4",
+        **Gate(tmp_path / "gate").variables,
+    }
+    hasty = {**variables, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "WORKFLOW_SERVER_SECONDS": "3"}
+    gate = Gate(tmp_path / "gate")
+    with contextlib.ExitStack() as stack:
+        with tracking_server(tmp_path / "artifacts", project, port):
+            patient = stack.enter_context(starting(project, name="patient", variables=variables))
+            gate.wait()
+        wait_until(lambda: patient.says("waits for the tracking server"), "a message")
+        gate.open()
+        with tracking_server(tmp_path / "artifacts", project, port):
+            done = patient.wait()
+            assert done.code == 0, done.text
+            assert done.text.count("waits for the tracking server") == 1
+            assert done.text.count("answers again") == 1
+            (gate.folder / "go").unlink()
+            (gate.folder / "computes").unlink()
+            doomed = stack.enter_context(
+                starting(project, "--number", "2", name="doomed", variables=hasty)
+            )
+            gate.wait()
+        gate.open()
+        begin = time.monotonic()
+        done = doomed.wait(60)
+        assert time.monotonic() - begin < 45
+        assert done.code == 1, done.text
+        last = done.text.strip().splitlines()[-1]
+        assert last == f"Error: the tracking server http://127.0.0.1:{port} did not answer for 3 s"
+        assert "Traceback" not in done.text
+    query = "select r.status from runs r join params p on p.run_uuid = r.run_uuid where p.value = '2'"
+    assert rows(project, f"{query} and p.key = 'number'") == [("RUNNING",)]
+    assert len(rows(project, "select run_uuid from tags where key = 'workflow.published'")) == 2
+    again = project.main("--number", "2")
+    assert again.states()["hold"] == "ran", again.text
+    assert rows(project, "select 1 from runs where status = 'RUNNING'") == []
+
+
+@pytest.mark.slow
+def test_what_a_full_disk_left_behind_is_never_taken_for_a_result(
+    make_project: Callable[..., Project],
+) -> None:
+    project = make_project("relay")
+    project.variables["CRAMPED"] = "yes"
+    full = project.main("--sweep", "{number: [1, 2]}")
+    assert full.code == 1, full.text
+    assert full.text.count("File too large") == 2, "while writing, and while uploading"
+    assert [run.info.status for run in project.children("hold")] == ["FAILED", "FAILED"]
+    del project.variables["CRAMPED"]
+    room = project.main("--sweep", "{number: [1, 2]}")
+    assert room.code == 0, room.text
+    for run in project.children("hold")[:2]:
+        assert run.info.status == "FINISHED"
+        assert [f.name for f in project.outputs(run, "hold").iterdir()] == ["number.txt"]
+
+
+# -- what counts as away
+
+
+def test_an_error_of_the_connection_or_a_locked_database_is_tried_again_and_no_other() -> None:
+    with pytest.raises(MlflowException) as refused:
+        client_of_nobody().get_run("0" * 32)
+    locked = MlflowException("(sqlite3.OperationalError) database is locked", TEMPORARILY_UNAVAILABLE)
+    spoilt = MlflowException("(sqlite3.OperationalError) no such table: runs", TEMPORARILY_UNAVAILABLE)
+    assert is_away(refused.value)
+    assert is_away(locked)
+    assert is_away(requests.ConnectionError("refused"))
+    assert not is_away(spoilt)
+    assert not is_away(MlflowException("no", PERMISSION_DENIED))
+
+
+def client_of_nobody() -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"http://127.0.0.1:{free_port()}")
+
+
+@pytest.fixture(autouse=True)
+def no_retries_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(patience, "GIVE_UP", 0.5)
+
+
+def test_an_answer_after_some_silence_is_given_and_both_are_told_once() -> None:
+    told: list[str] = []
+    silence = iter([True, True, False])
+
+    def call() -> str:
+        if next(silence):
+            raise requests.ConnectionError("refused")
+        return "answer"
+
+    assert Patience("server", told.append).ask(call) == "answer"
+    assert told == ["waits for the tracking server server …", "the tracking server answers again"]
+
+
+def test_after_the_patience_is_over_nothing_is_asked_any_more() -> None:
+    mine, client = Patience("http://server", lambda line: None), client_of_nobody()
+    with pytest.raises(ServerGone, match=r"http://server did not answer for 0.5 s"):
+        mine.ask(lambda: client.get_run("0" * 32))
+    with pytest.raises(ServerGone):
+        mine.ask(lambda: pytest.fail("asked again"))
+
+
+def test_an_answer_that_is_an_error_is_no_silence() -> None:
+    def call() -> None:
+        raise MlflowException("no", PERMISSION_DENIED)
+
+    with pytest.raises(MlflowException, match="no"):
+        Patience("server", print).ask(call)
