@@ -98,7 +98,7 @@ def parse(workflow: Workflow, arguments: list[str]) -> dict[str, str] | None:
         WorkflowError: a parameter that nobody declares, or one without a value.
     """
     command = make_command(workflow)
-    names = {p.name: p.metavar for p in command.params if isinstance(p, click.Option)}
+    names = {p.name: p.opts[0][2:] for p in command.params if isinstance(p, click.Option)}
     try:
         with command.make_context("main.py", arguments) as context:
             given = {str(k): v for k, v in context.params.items() if v is not None}
@@ -122,18 +122,21 @@ def make_command(workflow: Workflow) -> click.Command:
     ]
     options += [option(name, None, words) for name, words in override_names(workflow).items()]
     steps = ", ".join(workflow.steps)
-    text = f"Brings TASK up to date: reuses what is already done, runs the rest.\n\nTASK: {steps}."
+    text = (
+        "Brings TASK up to date: reuses what is already done, runs the rest."
+        f"\n\nTASK: {steps}.\n\nWhat the options do: README.md, Parameters of main."
+    )
     return click.Command("main", params=options, help=text)
 
 
 def option(name: str, default: str | None, words: str = "") -> click.Option:
-    """An option that takes any text. Its name may be no identifier, so metavar keeps it.
+    """An option that takes any text.
 
-    The identifier is the name in hex: `train.seed` and `train_seed` must not become one.
+    Its identifier is its name in hex: `train.seed` and `train_seed` must not become one.
     """
     shown = f"{words or 'default ' + repr(default)}"
     return click.Option(
-        [f"--{name}", f"p_{name.encode().hex()}"], default=default, metavar=name, help=shown
+        [f"--{name}", f"p_{name.encode().hex()}"], default=default, metavar="…", help=shown
     )
 
 
