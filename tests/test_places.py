@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -16,15 +17,17 @@ from workflow.store import COMMIT, REPOSITORY, SOURCE, USER
 pytestmark = pytest.mark.slow
 
 
-def test_from_another_folder_the_default_store_is_made_there(example: Project) -> None:
-    caller = example.folder.parent / "elsewhere"
+def test_from_another_folder_the_default_store_is_that_of_the_folder(example: Project) -> None:
+    caller = example.folder.parent / "else where, 5% é"
     caller.mkdir()
     shutil.copy2(example.uri.removeprefix("sqlite:///"), caller / "mlflow.db")
     example.variables["MLFLOW_TRACKING_URI"] = ""
-    done = example.mlflow_run("task=gather", "source=data", uri="../project", cwd=caller)
-    assert done.states() == {"gather": "ran"}
-    there = Project(caller, f"sqlite:///{caller / 'mlflow.db'}")
+    words = ["../project", "--env-manager", "local", "--run-name", "my idea", "-P", "task=gather"]
+    done = example.command("mlflow", "run", *words, cwd=caller)
+    assert done.states() == {"gather": "ran"}, done.text
+    there = Project(caller, f"sqlite:///{quote(str(caller / 'mlflow.db'))}")
     assert len(there.children("gather")) == 1
+    assert there.parents()[0].info.run_name == "my idea"
     assert list(example.folder.glob("mlflow.db*")) == []
     again = example.command("python", "../project/main.py", "gather", cwd=caller)
     assert again.states() == {"gather": "reused"}

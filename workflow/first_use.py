@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow import MlflowClient
+from sqlalchemy import make_url
 
 
 def sqlite_file(uri: str) -> Path | None:
     """The database file of a `sqlite:///` URI; None for any other store, or one in memory."""
-    path = uri.removeprefix("sqlite:///").partition("?")[0]
-    return Path(path) if path not in ("", ":memory:", uri) else None
+    # As SQLAlchemy reads it: `%20` may stand for a space.
+    path = make_url(uri).database if uri.startswith("sqlite:///") else None
+    return Path(path) if path not in (None, "", ":memory:") else None
 
 
 def make_tables(uri: str) -> None:

@@ -25,6 +25,7 @@ from workflow.execute import Execution
 from workflow.explain import usual_seconds
 from workflow.facts import Facts
 from workflow.fingerprint import digest
+from workflow.first_use import sqlite_file
 from workflow.heartbeat import close_debris, heartbeats
 from workflow.interrupts import signals_raise
 from workflow.launch import Launcher, step_environment
@@ -284,9 +285,8 @@ def open_store(run: Run, request: Request, patience: Patience) -> Store:
 def store_paths(store: Store) -> tuple[Path, ...]:
     """The files and folders of a tracking store on this disk, which must not count as code."""
     paths = []
-    if store.uri.startswith("sqlite:///"):
-        file = store.uri.removeprefix("sqlite:///").partition("?")[0]
-        paths = [Path(file + end) for end in ("", "-wal", "-shm", "-journal")]
+    if file := sqlite_file(store.uri):
+        paths = [file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal")]
     experiment = store.ask(lambda: store.client.get_experiment(store.experiment_id))
     artifacts = local_folder(experiment.artifact_location)
     if artifacts:
