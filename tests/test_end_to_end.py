@@ -14,7 +14,7 @@ import pytest
 from sklearn.linear_model import RidgeClassifier
 
 from tests.conftest import Done, Project, new_project
-from workflow.store import COMMIT, NOTE, PARENT, SOURCE
+from workflow.tags import COMMIT, NOTE, PARENT, SOURCE
 
 pytestmark = pytest.mark.slow
 STEPS = ("preprocess", "train", "predict")

@@ -17,7 +17,8 @@ from workflow import heartbeat
 from workflow.heartbeat import HEARTBEAT, OWNER, Pulse, close_dead, close_debris, wait_for
 from workflow.lease import Claim, Claims, Held, agree_on_ledger
 from workflow.processes import began, is_gone, machine, owner, owner_is_gone
-from workflow.store import NOTE, PARENT, PUBLISHED, STEP, Store
+from workflow.store import Store
+from workflow.tags import NOTE, PARENT, PUBLISHED, STEP
 
 SAME = "f" * 64
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, new_project
-from workflow.store import NOTE
+from workflow.tags import NOTE
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Project, begin_repository, copy_project, git, new_project
 from tests.servers import git_daemon, tracking_server
-from workflow.store import COMMIT, REPOSITORY, SOURCE, USER
+from workflow.tags import COMMIT, REPOSITORY, SOURCE, USER
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from mlflow import MlflowClient, get_tracking_uri
 from mlflow.exceptions import MlflowException
 
 from workflow.errors import WorkflowError
-from workflow.store import BANNED, UNUSABLE
+from workflow.tags import BANNED, UNUSABLE
 
 
 @click.group(help="Maintenance of the runs that the workflow keeps.")

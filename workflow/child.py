@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workflow import artifacts, manifest, plan
 from workflow.artifacts import Damaged
+from workflow.earlier import models_of
 from workflow.fingerprint import Identity, fingerprint
 from workflow.heartbeat import OWNER
 from workflow.launch import Launcher
@@ -16,7 +17,8 @@ from workflow.lease import Claim, Claims, Held
 from workflow.manifest import Outputs
 from workflow.plan import Node, Outcome
 from workflow.processes import owner
-from workflow.store import ENTRY_POINT, FAILURE, STEP, WHY, Store, models_of
+from workflow.store import Store
+from workflow.tags import ENTRY_POINT, FAILURE, STEP, WHY
 
 Identities = Mapping[str, Identity]
 

@@ -10,10 +10,12 @@ from mlflow.entities import Run
 from workflow import compare
 from workflow.code import without_credentials
 from workflow.compare import Candidate
+from workflow.earlier import earlier
 from workflow.errors import WorkflowError
 from workflow.links import run_page
 from workflow.page import render
-from workflow.store import COMMIT, DIRTY, Store, earlier, experiment_ids
+from workflow.store import Store, experiment_ids
+from workflow.tags import COMMIT, DIRTY
 
 PAIRS = "pairs"
 

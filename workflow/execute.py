@@ -1,6 +1,5 @@
 """The one loop: for each step, upstream first, reuse an earlier run or launch a new one."""
 
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -8,22 +7,21 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from workflow import artifacts, manifest, plan
 from workflow.artifacts import Damaged
+from workflow.candidates import Candidates, outputs_of
 from workflow.child import ChildRuns, Identities, Inputs
-from workflow.errors import WorkflowError
+from workflow.earlier import earlier as as_earlier
 from workflow.explain import in_words, nearest_run, usual_seconds
 from workflow.facts import Compared
 from workflow.fingerprint import Identity, fingerprint, near_keys, summary
 from workflow.heartbeat import OWNER, close_dead, wait_for
 from workflow.lease import Held
-from workflow.manifest import Outputs
+from workflow.pins import pinned_folder, pinned_uri
 from workflow.plan import Earlier, Node, Outcome
-from workflow.store import ENTRY_POINT, USER, Store
-from workflow.store import earlier as earlier_of
+from workflow.store import Store
 from workflow.surroundings import Surroundings, identify
+from workflow.tags import USER
 
 NOT_DONE = (plan.FAILED, plan.SKIPPED)
 
@@ -38,6 +36,7 @@ class Execution:
     """
 
     store: Store
+    candidates: Candidates
     look: Callable[[], Surroundings]
     mode: str
     nodes: Mapping[str, Node]
@@ -48,8 +47,6 @@ class Execution:
     keep_going: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     compared: dict[str, Compared] = field(default_factory=dict)
-    rejected: dict[str, str] = field(default_factory=dict)
-    met: set[str] = field(default_factory=set)
     handed: dict[str, Path] = field(default_factory=dict)
     locks: dict[str, threading.RLock] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -109,7 +106,7 @@ class Execution:
         if None in identities[self.mode].upstream.values():
             return None if self.heal_upstream(node) else self.undecided(node, identities)
         rejections: list[str] = []
-        earlier = None if node.asked else self.reusable(node, identities, rejections)
+        earlier = None if node.asked else self.candidates.choose(node, identities, rejections)
         self.compared[node.name] = compared(identities[self.mode], earlier)
         if earlier:
             return self.reused(node, earlier)
@@ -124,43 +121,6 @@ class Execution:
         """The identity of a node's execution, as things are now."""
         upstream = {step: self.outcomes[name].digest for step, name in node.upstream.items()}
         return identify(self.look(), node.step, node.values, upstream)
-
-    def reusable(self, node: Node, identities: Identities, rejections: list[str]) -> Earlier | None:
-        """The newest published run of this identity whose outputs are whole; else says why not."""
-        found = self.store.find(node.step.name, self.mode, fingerprint(identities[self.mode]))
-        for earlier in found:
-            why = earlier.unusable or self.rejected.get(earlier.run_id) or self.damage(node, earlier)
-            if why is None:
-                return earlier
-            rejections.append(in_a_sentence(earlier, why))
-        if not found:
-            rejections += self.deleted(node, identities)
-        return None
-
-    def deleted(self, node: Node, identities: Identities) -> list[str]:
-        """What to say if there was such a run, and somebody deleted it."""
-        key = fingerprint(identities[self.mode])
-        gone = self.store.find_deleted(node.step.name, self.mode, key)
-        return [f"run {earlier.run_id[:8]} was deleted" for earlier in gone]
-
-    def damage(self, node: Node, earlier: Earlier) -> str | None:
-        """What is wrong with a run's outputs. What the user will read is checked by content."""
-        outputs = outputs_of(node, earlier)
-        try:
-            if node.wanted:
-                artifacts.hand_over(outputs, self.folder / earlier.run_id)
-            else:
-                artifacts.check_names(outputs)
-        except Damaged as error:
-            self.reject(earlier.run_id, error)
-            return str(error)
-        return None
-
-    def reject(self, run_id: str, damage: Damaged) -> None:
-        """Never looks at a damaged run again."""
-        self.rejected[run_id] = str(damage)
-        if self.children and damage.lasting:
-            self.store.mark_unusable(run_id, str(damage))
 
     def reason(self, node: Node, identities: Identities, rejections: Sequence[str]) -> str:
         """Why a node runs."""
@@ -181,7 +141,7 @@ class Execution:
         damaged = [name for name in node.upstream.values() if not self.hand_over(name)]
         for name in damaged:
             with self.locks[name]:
-                if self.outcomes[name].run_id in self.rejected:
+                if self.outcomes[name].run_id in self.candidates.rejected:
                     self.outcomes[name] = self.settle(self.nodes[name])
         return bool(damaged)
 
@@ -195,7 +155,7 @@ class Execution:
                 into = self.folder / upstream.run_id
                 self.handed[str(upstream.uri)] = artifacts.hand_over(upstream.outputs, into)
             except Damaged as error:
-                self.reject(upstream.run_id, error)
+                self.candidates.reject(upstream.run_id, error)
                 return False
             return True
 
@@ -211,10 +171,10 @@ class Execution:
 
     def pinned(self, node: Node) -> Outcome:
         """The outputs that the user named, whatever their identity."""
-        uri = plan.pinned_uri(str(node.pin), node.step.name)
+        uri = pinned_uri(str(node.pin), node.step.name)
         folder, run_id = pinned_folder(self.store, uri, self.folder / f"pin {node.step.name}")
         self.handed[uri] = folder
-        run = earlier_of(self.store.run(run_id)) if run_id else None
+        run = as_earlier(self.store.run(run_id)) if run_id else None
         return Outcome(
             node=node.name,
             step=node.step.name,
@@ -271,14 +231,10 @@ class Execution:
         nearest = nearest_run(self.store, self.mode, identities)
         return self.planned(node, plan.RUN, in_words(nearest))
 
-    def is_bad(self, run_id: str) -> bool:
-        """Was a published run found to be of no use? One that `find` did not give is of none either."""
-        return run_id in self.rejected or run_id in self.met
-
     def await_other(self, node: Node, held: Held) -> None:
         """Waits for the run that has the claim, and closes it if its orchestrator died."""
         if held.published:
-            self.met.add(held.run_id)
+            self.candidates.met.add(held.run_id)
             return
         user = self.store.run(held.run_id).data.tags.get(USER, "?")
         self.tell(f"{node.name}: waits for run {held.run_id[:8]} of {user}")
@@ -287,46 +243,12 @@ class Execution:
             close_dead(self.store, str(self.store.run(held.run_id).data.tags.get(OWNER)))
 
 
-def compared(
-    identity: Identity, earlier: Earlier | None, differences: tuple[str, ...] = ()
-) -> Compared:
+def compared(identity: Identity, earlier: Earlier | None, differences: tuple[str, ...] = ()) -> Compared:
     """What a node was compared with, for the reports."""
     nearest = earlier.run_id if earlier else None
     return Compared(fingerprint(identity), summary(identity), nearest, differences)
 
 
-def in_a_sentence(earlier: Earlier, why: str) -> str:
-    """`run 3f2a1b9c is banned: …` or `outputs of run 3f2a1b9c are gone: train.csv`."""
-    run = earlier.run_id[:8]
-    return f"run {run} is {why}" if why.startswith("banned") else f"outputs of run {run} are {why}"
-
-
 def may_be_equal(now: Mapping[str, str | None], then: Mapping[str, str]) -> bool:
     """Is what is known of the upstream outputs as it was? What nobody knows yet may be."""
     return "*" in then or all(value is None or then.get(step) == value for step, value in now.items())
-
-
-def outputs_of(node: Node, earlier: Earlier) -> Outputs:
-    """Where an earlier run's outputs are, and what they must be."""
-    return Outputs(earlier.artifact_uri, node.step.name, earlier.outputs)
-
-
-def pinned_folder(store: Store, uri: str, into: Path) -> tuple[Path, str | None]:
-    """The outputs that a pin names as a local folder, and their run if they are a run's.
-
-    Raises:
-        WorkflowError: nothing is there, or it is not what the run's manifest says.
-    """
-    match = re.fullmatch(r"runs:/([0-9a-f]{32})/(.+)", uri)
-    try:
-        if match and store.run(match[1]).data.tags.get(ENTRY_POINT) == match[2].strip("/"):
-            root = store.run(match[1]).info.artifact_uri
-            return artifacts.hand_over(Outputs(root, match[2].strip("/")), into), match[1]
-        folder = artifacts.local_folder(uri) or artifacts.download(uri, into)
-    except Damaged as error:
-        raise WorkflowError(f"cannot use the pin {uri}: its outputs are {error}") from None
-    except (OSError, MlflowException) as error:
-        raise WorkflowError(f"cannot use the pin {uri}: {error}") from None
-    if not folder.is_dir():
-        raise WorkflowError(f"cannot use the pin {uri}: there is no folder {folder}")
-    return folder.resolve(), match and match[1]

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from mlflow.entities import Run
 
 from workflow.processes import end_processes_of, owner_is_gone
-from workflow.store import NOTE, PARENT, PUBLISHED, Store
+from workflow.store import Store
+from workflow.tags import NOTE, PARENT, PUBLISHED
 
 PATIENCE = float(os.environ.get("WORKFLOW_LEASE_SECONDS", "30"))
 """Seconds without a new heartbeat, on one's own clock, after which an orchestrator counts as dead."""

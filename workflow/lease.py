@@ -17,7 +17,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from workflow.heartbeat import in_progress
-from workflow.store import BANNED, PUBLISHED, UNUSABLE, Store
+from workflow.store import Store
+from workflow.tags import BANNED, PUBLISHED, UNUSABLE
 
 LEDGERS = "workflow claims"
 DONE = "done "

@@ -23,7 +23,9 @@ from workflow.heartbeat import OWNER
 from workflow.page import page
 from workflow.patience import Patience
 from workflow.processes import owner, starters
-from workflow.store import (
+from workflow.store import Store
+from workflow.surroundings import Surroundings
+from workflow.tags import (
     COMMIT,
     DIRTY,
     ENTRY_POINT,
@@ -34,9 +36,7 @@ from workflow.store import (
     SOURCE,
     SOURCE_TYPE,
     USER,
-    Store,
 )
-from workflow.surroundings import Surroundings
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What shall be done, and what became of it: a node for every step of the task, an outcome for each."""
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -103,6 +102,8 @@ def make_nodes(
     """
     asked = forced(workflow, rerun)
     names = needed(workflow, task, pins)
+    for name in [name for name, pin in pins.items() if not pin.strip()]:
+        raise WorkflowError(f"the pin of step {name!r} is empty: name a run, folder or URI, or drop it")
     for name in set(pins) & set(asked):
         raise WorkflowError(f"step {name!r} is pinned, so it cannot run again: drop the pin or rerun")
     return [
@@ -137,12 +138,3 @@ def forced(workflow: Workflow, rerun: Iterable[str]) -> dict[str, str]:
         step: "forced by rerun" if step in named else "forced by rerun of a step above it"
         for step in workflow.below(named)
     }
-
-
-def pinned_uri(pin: str, step: str) -> str:
-    """What a pin names: a run id stands for that run's outputs of the step."""
-    if re.fullmatch(r"[0-9a-f]{32}", pin):
-        return f"runs:/{pin}/{step}"
-    if match := re.fullmatch(r"runs:/([0-9a-f]{32})/?", pin):
-        return f"runs:/{match[1]}/{step}"
-    return pin

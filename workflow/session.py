@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from workflow import parent, plan, registry, report
 from workflow.artifacts import download, local_folder
+from workflow.candidates import Candidates
 from workflow.child import ChildRuns, Provenance
 from workflow.code import Code, patch, without_credentials
 from workflow.command import Request
@@ -118,8 +119,10 @@ class Session:
     def execution(self) -> Execution:
         """The loop over the nodes of the request, ready to run."""
         mode = self.request.settings["match"]
+        candidates = Candidates(self.store, mode, self.folder, marks=not self.dry)
         execution = Execution(
             store=self.store,
+            candidates=candidates,
             look=self.look,
             mode=mode,
             nodes={node.name: node for node in self.request.nodes},
@@ -133,7 +136,7 @@ class Session:
             execution.children = ChildRuns(
                 store=self.store,
                 launcher=self.launcher(self.project, self.store.experiment_id, self.folder),
-                claims=Claims(self.store, execution.is_bad, self.tell) if waits else None,
+                claims=Claims(self.store, candidates.is_bad, self.tell) if waits else None,
                 mode=mode,
                 provenance=self.provenance,
                 identities=execution.identities,

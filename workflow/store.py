@@ -4,46 +4,24 @@ A published run bears its fingerprint in the KEY of a tag. MLflow indexes tags b
 finding a run by fingerprint costs the same among ten runs and among a million.
 """
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from workflow.earlier import earlier
 from workflow.errors import WorkflowError, suggestion
-from workflow.fingerprint import Identity, Summary, canonical, fingerprint, near_keys, summary
+from workflow.fingerprint import Identity, canonical, fingerprint, near_keys, summary
 from workflow.patience import Patience
 from workflow.plan import Earlier
-
-STEP = "workflow.step"
-PUBLISHED = "workflow.published"
-OUTPUTS = "workflow.outputs"
-WHY = "workflow.why"
-FAILURE = "workflow.failure"
-UNUSABLE = "workflow.unusable"
-BANNED = "workflow.banned"
-# MLflow's UI hides tags that begin with "mlflow.": these are long, and for look-up only.
-IDENTITY = "mlflow.workflow.identity"
-NEAR = "mlflow.workflow.near"
-
-PARENT = "mlflow.parentRunId"
-NAME = "mlflow.runName"
-NOTE = "mlflow.note.content"
-SOURCE = "mlflow.source.name"
-COMMIT = "mlflow.source.git.commit"
-REPOSITORY = "mlflow.source.git.repoURL"
-DIRTY = "mlflow.source.git.dirty"
-SOURCE_TYPE = "mlflow.source.type"
-USER = "mlflow.user"
-ENTRY_POINT = "mlflow.project.entryPoint"
-KIND = "mlflow.experimentKind"
+from workflow.tags import BANNED, IDENTITY, KIND, NEAR, NOTE, OUTPUTS, PUBLISHED, UNUSABLE
 
 CANDIDATES = 20
 """How many runs of one fingerprint are considered, newest first: more than one only if some were
@@ -88,9 +66,7 @@ class Store:
         """The published runs of a fingerprint that somebody deleted, newest first."""
         return self.search(f"fingerprint.{mode}.{fingerprint}", step, 1, ViewType.DELETED_ONLY)
 
-    def search(
-        self, key: str, step: str, most: int, view: int = ViewType.ACTIVE_ONLY
-    ) -> list[Earlier]:
+    def search(self, key: str, step: str, most: int, view: int = ViewType.ACTIVE_ONLY) -> list[Earlier]:
         """Finished runs with this tag, newest first; not the deleted ones unless asked for."""
         # A step's name may hold a quote, which a filter cannot; its key or the name check decides.
         same_step = f" and tags.`{key}` = '{step}'" if "'" not in step else f" and tags.`{key}` LIKE '%'"
@@ -167,9 +143,7 @@ class Store:
         metric_rows = [Metric(fit_name(name), value, now, 0) for name, value in metrics.items()]
         for start in range(0, max(len(tag_rows), len(metric_rows)), 90):
             part = slice(start, start + 90)
-            send = partial(
-                self.client.log_batch, run_id, metrics=metric_rows[part], tags=tag_rows[part]
-            )
+            send = partial(self.client.log_batch, run_id, metrics=metric_rows[part], tags=tag_rows[part])
             self.ask(send)
 
     def open_as_model_training(self) -> None:
@@ -273,48 +247,9 @@ class Store:
         self.ask(lambda: self.client.log_text(run_id, text, name))
 
 
-def earlier(run: Run) -> Earlier:
-    """What the workflow needs to know of a published run."""
-    tags = run.data.tags
-    started, ended = run.info.start_time or 0, run.info.end_time or run.info.start_time or 0
-    banned = f"banned: {tags[BANNED]}" if BANNED in tags else None
-    return Earlier(
-        run_id=run.info.run_id,
-        experiment_id=run.info.experiment_id,
-        artifact_uri=run.info.artifact_uri,
-        started=started / 1000,
-        seconds=(ended - started) / 1000,
-        outputs=tags.get(OUTPUTS, ""),
-        user=tags.get(USER, ""),
-        commit=tags.get(COMMIT),
-        unusable=banned or tags.get(UNUSABLE),
-        summaries={
-            key.removeprefix(f"{IDENTITY}."): read_summary(value)
-            for key, value in tags.items()
-            if key.startswith(f"{IDENTITY}.")
-        },
-        metrics=run.data.metrics,
-        models=models_of(run),
-    )
-
-
 def fit_name(name: str) -> str:
     """A name of a parameter, metric or tag that MLflow takes."""
     return re.sub(r"[^/\w.\- ]", "_", name)[:LONGEST_NAME]
-
-
-def models_of(run: Run) -> tuple[str, ...]:
-    """The ids of the models that a run logged."""
-    return tuple(output.model_id for output in run.outputs.model_outputs) if run.outputs else ()
-
-
-def read_summary(text: str) -> Summary:
-    """The summary in a tag; none if somebody edited it beyond recognition."""
-    try:
-        kinds: Any = json.loads(text)
-    except ValueError:
-        return {}
-    return {k: v for k, v in kinds.items() if isinstance(v, dict)} if isinstance(kinds, dict) else {}
 
 
 def experiment_ids(client: MlflowClient, names: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from workflow.errors import WorkflowError
 
 LONGEST = 1_000_000
 DEEPEST = 40
+PLAIN_TAGS = ("str", "int", "float", "bool", "null", "timestamp", "seq", "map")
 NOTHING = "tag:yaml.org,2002:null"
 
 
@@ -30,6 +31,8 @@ def compose(text: str, where: str) -> yaml.Node | None:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
                 raise WorkflowError(f"{where} has a YAML alias (*{event.anchor}): write it out")
+            if tag := unusual_tag(event):
+                raise WorkflowError(f"{where} has the tag {tag}, which is no plain YAML")
             if depth > DEEPEST:
                 raise WorkflowError(f"{where} is nested deeper than {DEEPEST} levels")
         document = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -50,6 +53,12 @@ def refuse_twice(node: yaml.Node | None, where: str) -> None:
     for each in node.value if isinstance(node, yaml.CollectionNode) else ():
         for inner in each if isinstance(each, tuple) else (each,):
             refuse_twice(inner, where)
+
+
+def unusual_tag(event: yaml.Event) -> str | None:
+    """The explicit tag, if it asks for anything but YAML's own types."""
+    tag = str(getattr(event, "tag", None) or "!")
+    return None if tag == "!" or tag.removeprefix("tag:yaml.org,2002:") in PLAIN_TAGS else tag
 
 
 def load(text: str, where: str) -> Any:

@@ -1,4 +1,7 @@
-"""Counts, and keeps its parameters as it got them. Reads: gather/numbers.txt. Writes: right.txt, text.txt."""
+"""Counts, and keeps its parameters.
+
+Reads: gather/numbers.txt. Writes: right.txt, text.txt.
+"""
 
 from pathlib import Path
 
