@@ -61,21 +61,23 @@ class Execution:
             try:
                 while sorter.is_active():
                     for name in sorter.get_ready():
-                        waiting[pool.submit(self.settle, self.nodes[name])] = name
+                        waiting[pool.submit(self.settle_in_turn, self.nodes[name])] = name
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         name = waiting.pop(future)
                         self.outcomes[name] = future.result()
                         sorter.done(name)
-                        self.stop_starting_after(self.outcomes[name])
             except BaseException:
                 self.stop()
                 raise
         return {name: self.outcomes[name] for name in self.nodes}
 
-    def stop_starting_after(self, outcome: Outcome) -> None:
-        """A failure ends the rest, unless the user wants the other branches."""
+    def settle_in_turn(self, node: Node) -> Outcome:
+        """Settles a node in a worker's thread; a failure ends the rest, unless the user wants it."""
+        outcome = self.settle(node)
+        # Here, and not where the outcome is awaited: the worker takes the next node at once.
         if outcome.state == plan.FAILED and not self.keep_going:
             self.stopping.set()
+        return outcome
 
     def stop(self) -> None:
         """Ends every step that is running and starts no more."""

@@ -1,9 +1,8 @@
-"""Keeps its arguments. Writes: text.txt, texts.txt."""
+"""Keeps its arguments. Writes: 0.txt, 1.txt, …"""
 
 import os
 import sys
 from pathlib import Path
 
-outputs = Path(os.environ["WORKFLOW_OUTPUTS"])
-(outputs / "text.txt").write_bytes(os.fsencode(sys.argv[1]))
-(outputs / "texts.txt").write_bytes(os.fsencode(sys.argv[2]))
+for number, text in enumerate(sys.argv[1:]):
+    Path(os.environ["WORKFLOW_OUTPUTS"], f"{number}.txt").write_bytes(os.fsencode(text))
