@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -156,3 +156,18 @@ def remove(outputs: Outputs) -> None:
         repository = get_artifact_repository(outputs.artifact_uri)
         for path in (outputs.step, manifest.NAME):
             repository.delete_artifacts(path)  # type: ignore[no-untyped-call]
+
+
+def fetch_data(uris: Iterable[str], folder: Path) -> dict[str, Path]:
+    """Data that parameters name by URI, as local copies: its content counts like any other.
+
+    Raises:
+        WorkflowError: it cannot be had.
+    """
+    fetched = {}
+    for number, uri in enumerate(sorted(uris)):
+        try:
+            fetched[uri] = download(uri, folder / f"data {number}")
+        except (OSError, MlflowException) as error:
+            raise WorkflowError(f"cannot fetch {without_credentials(uri)}: {error}") from None
+    return fetched

@@ -10,7 +10,6 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
-from sqlalchemy import make_url
 
 from workflow import facts, repeat, report
 from workflow.code import Code, without_credentials
@@ -18,7 +17,7 @@ from workflow.command import Request
 from workflow.description import description, escaped
 from workflow.errors import Interrupted, ServerGone, WorkflowError
 from workflow.execute import Execution
-from workflow.first_use import make_tables, sqlite_file
+from workflow.first_use import make_tables
 from workflow.heartbeat import OWNER
 from workflow.page import page
 from workflow.patience import Patience
@@ -37,6 +36,7 @@ from workflow.tags import (
     SOURCE_TYPE,
     USER,
 )
+from workflow.tracking import make_uri_absolute
 
 
 @contextmanager
@@ -92,15 +92,6 @@ def refused(error: str) -> None:
     """Marks the run that `mlflow run` set up as FAILED, with the error as its description."""
     mlflow.start_run()
     end("FAILED", error)
-
-
-def make_uri_absolute() -> None:
-    """Steps run in the project folder: a relative SQLite file must mean to them what it means here."""
-    uri = mlflow.get_tracking_uri()
-    file = sqlite_file(uri)
-    if file and not file.is_absolute():
-        absolute = make_url(uri).set(database=str(file.resolve()))
-        mlflow.set_tracking_uri(absolute.render_as_string(hide_password=False))
 
 
 def has_generated_name(run: Run) -> bool:

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from workflow import parent, plan, registry, report
-from workflow.artifacts import download, local_folder
+from workflow.artifacts import fetch_data
 from workflow.candidates import Candidates
 from workflow.child import ChildRuns, Provenance
 from workflow.code import Code, patch, without_credentials
@@ -26,7 +26,6 @@ from workflow.execute import Execution
 from workflow.explain import usual_seconds
 from workflow.facts import Facts
 from workflow.fingerprint import digest
-from workflow.first_use import sqlite_file
 from workflow.heartbeat import close_debris, heartbeats
 from workflow.interrupts import signals_raise
 from workflow.launch import Launcher, step_environment
@@ -34,9 +33,9 @@ from workflow.lease import Claims
 from workflow.patience import Patience
 from workflow.plan import Outcome
 from workflow.processes import ends_with
-from workflow.store import Store, experiment_ids
 from workflow.surroundings import Surroundings, data_uris, read_surroundings
 from workflow.terminal import Progress, Running, Terminal
+from workflow.tracking import open_store, store_paths
 
 PATCH = "code.patch"
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
@@ -86,7 +85,7 @@ class Session:
         self.dry = request.flag("dry_run")
         self.terminal = Terminal(request.flag("quiet"), request.flag("verbose"))
         self.expected: dict[str, float] = {}
-        self.fetched = fetch_data(request, folder)
+        self.fetched = fetch_data(self.data_uris(), folder)
         self.patching = threading.Lock()
 
     def run_to_end(self) -> int:
@@ -186,6 +185,11 @@ class Session:
             *(execution.children.running if execution.children else ()),
         ]
 
+    def data_uris(self) -> set[str]:
+        """The data that `path` parameters name by URI."""
+        nodes = [node for node in self.request.nodes if not node.pin]
+        return {uri for node in nodes for uri in data_uris(node.step, node.values)}
+
     def look(self) -> Surroundings:
         """Code and environment as they are now."""
         request = self.request
@@ -258,41 +262,3 @@ def say(line: str) -> None:
     with suppress(OSError):
         click.echo(line)
         sys.stdout.flush()
-
-
-def fetch_data(request: Request, folder: Path) -> dict[str, Path]:
-    """Data that a `path` parameter names by URI, as local copies: its content counts like any other.
-
-    Raises:
-        WorkflowError: it cannot be had.
-    """
-    uris = {uri for node in request.nodes if not node.pin for uri in data_uris(node.step, node.values)}
-    fetched = {}
-    for number, uri in enumerate(sorted(uris)):
-        try:
-            fetched[uri] = download(uri, folder / f"data {number}")
-        except (OSError, MlflowException) as error:
-            raise WorkflowError(f"cannot fetch {without_credentials(uri)}: {error}") from None
-    return fetched
-
-
-def open_store(run: Run, request: Request, patience: Patience) -> Store:
-    """The tracking server of a run; looks in its experiment, and in those that `reuse_from` names."""
-    client, experiment = mlflow.MlflowClient(), run.info.experiment_id
-    names = [n.strip() for n in request.settings["reuse_from"].split(",") if n.strip()]
-    others = experiment_ids(client, names)
-    looked_in = tuple(dict.fromkeys((experiment, *others)))
-    return Store(client, mlflow.get_tracking_uri(), experiment, looked_in, patience)
-
-
-def store_paths(store: Store) -> tuple[Path, ...]:
-    """The files and folders of a tracking store on this disk, which must not count as code."""
-    paths = []
-    if file := sqlite_file(store.uri):
-        paths = [file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal")]
-    experiment = store.ask(lambda: store.client.get_experiment(store.experiment_id))
-    artifacts = local_folder(experiment.artifact_location)
-    if artifacts:
-        default_root = artifacts.parent.name in ("mlruns", "mlartifacts")
-        paths.append(artifacts.parent if default_root else artifacts)
-    return tuple(paths)

@@ -1,0 +1,44 @@
+"""Which tracking server it is, and which of its files lie on this disk."""
+
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Run
+from sqlalchemy import make_url
+
+from workflow.artifacts import local_folder
+from workflow.command import Request
+from workflow.first_use import sqlite_file
+from workflow.patience import Patience
+from workflow.store import Store, experiment_ids
+
+
+def make_uri_absolute() -> None:
+    """Steps run in the project folder: a relative SQLite file must mean to them what it means here."""
+    uri = mlflow.get_tracking_uri()
+    file = sqlite_file(uri)
+    if file and not file.is_absolute():
+        absolute = make_url(uri).set(database=str(file.resolve()))
+        mlflow.set_tracking_uri(absolute.render_as_string(hide_password=False))
+
+
+def open_store(run: Run, request: Request, patience: Patience) -> Store:
+    """The tracking server of a run; looks in its experiment, and in those that `reuse_from` names."""
+    client, experiment = mlflow.MlflowClient(), run.info.experiment_id
+    names = [n.strip() for n in request.settings["reuse_from"].split(",") if n.strip()]
+    others = experiment_ids(client, names)
+    looked_in = tuple(dict.fromkeys((experiment, *others)))
+    return Store(client, mlflow.get_tracking_uri(), experiment, looked_in, patience)
+
+
+def store_paths(store: Store) -> tuple[Path, ...]:
+    """The files and folders of a tracking store on this disk, which must not count as code."""
+    paths = []
+    if file := sqlite_file(store.uri):
+        paths = [file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    experiment = store.ask(lambda: store.client.get_experiment(store.experiment_id))
+    artifacts = local_folder(experiment.artifact_location)
+    if artifacts:
+        default_root = artifacts.parent.name in ("mlruns", "mlartifacts")
+        paths.append(artifacts.parent if default_root else artifacts)
+    return tuple(paths)
