@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project, new_project
+from workflow.pins import pinned_uri
 from workflow.tags import NOTE
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,13 @@ def test_a_run_id_pins_a_step_and_the_step_below_reads_its_outputs(
     assert left.data.params["gather"] == f"runs:/{gathered}/gather"
 
 
-@pytest.mark.parametrize("form", ["runs:/{run}", "runs:/{run}/gather", "{folder}", "file://{folder}"])
+@pytest.mark.parametrize("pin", ["{run}", "runs:/{run}", "runs:/{run}/", "runs:/{run}/gather"])
+def test_a_run_is_named_by_its_id_or_uri(pin: str) -> None:
+    run = "0123456789abcdef" * 2
+    assert pinned_uri(pin.format(run=run), "gather") == f"runs:/{run}/gather"
+
+
+@pytest.mark.parametrize("form", ["runs:/{run}", "file://{folder}"])
 def test_every_form_of_a_pin_names_the_same_outputs_so_what_is_below_is_reused(
     project: Project, gathered: str, form: str
 ) -> None:
@@ -61,7 +68,6 @@ def test_a_folder_made_by_hand_can_stand_for_a_step_when_it_runs_alone(project: 
     [
         ("nowhere/at/all", "cannot use the pin nowhere/at/all"),
         ("0" * 32, "no run '00000000000000000000000000000000' in sqlite"),
-        ("file:///etc/hostname", "cannot use the pin file:///etc/hostname"),
     ],
 )
 def test_a_pin_that_names_nothing_is_refused_before_anything_runs(
