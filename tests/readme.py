@@ -103,22 +103,28 @@ def fresh_clone(folder: Path) -> Path:
     return project
 
 
-def renewed(text: str, project: Path) -> str:
-    """The README with what its commands print now."""
-
-    def renew(found: re.Match[str]) -> str:
-        block = Block(found[1], found[2])
+def renewed(project: Path) -> list[tuple[str, str]]:
+    """Each block of commands, and the same commands with what they print now."""
+    found = []
+    for block in blocks():
         if block.file:
             write_file(block, project)
-        if block.language != "console":
-            return found[0]
-        runs = [f"$ {command}\n{printed(command, project)}" for command, _ in block.commands()]
-        return f"```console\n{chr(10).join(runs)}```"
+        if block.language == "console":
+            runs = [f"$ {command}\n{printed(command, project)}" for command, _ in block.commands()]
+            found.append((block.text, "\n".join(runs)))
+    return found
 
-    return BLOCK.sub(renew, text)
+
+def main() -> None:
+    """Writes what the commands print now into README.md."""
+    with tempfile.TemporaryDirectory() as folder:
+        new = renewed(fresh_clone(Path(folder)))
+    # Read again: somebody may have written in it meanwhile.
+    text = README.read_text(encoding="utf-8")
+    for before, after in new:
+        text = text.replace(f"```console\n{before}```", f"```console\n{after}```", 1)
+    README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as clone:
-        new = renewed(README.read_text(encoding="utf-8"), fresh_clone(Path(clone)))
-        README.write_text(new, encoding="utf-8")
+    main()

@@ -181,21 +181,22 @@ def test_values_of_different_kinds_stay_different(
     assert typed(fit, {**base, name: one}) != typed(fit, {**base, name: other})
 
 
+WORKFLOW = read_workflow(PROJECT)
+
+
 @given(st.floats(allow_nan=False))
 def test_every_float_survives_being_typed(number: float) -> None:
-    workflow = read_workflow(PROJECT)
-    values = step_values(workflow, {"label": "x", "fit.rate": repr(number)}, [])["fit"]
-    found = typed(workflow.steps["fit"], values)["rate"]
+    values = step_values(WORKFLOW, {"label": "x", "fit.rate": repr(number)}, [])["fit"]
+    found = typed(WORKFLOW.steps["fit"], values)["rate"]
     assert found == number
     assert math.copysign(1, found) == math.copysign(1, number)
 
 
 @given(st.text())
 def test_a_text_is_what_was_typed_or_refused_for_its_nul(text: str) -> None:
-    workflow = read_workflow(PROJECT)
-    values = step_values(workflow, {"label": text}, [])["fit"]
+    values = step_values(WORKFLOW, {"label": text}, [])["fit"]
     if "\0" in text:
         with pytest.raises(WorkflowError, match="holds a NUL character"):
-            typed(workflow.steps["fit"], values)
+            typed(WORKFLOW.steps["fit"], values)
     else:
-        assert typed(workflow.steps["fit"], values)["label"] == text
+        assert typed(WORKFLOW.steps["fit"], values)["label"] == text
