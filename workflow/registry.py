@@ -1,5 +1,7 @@
 """The model registry: the model that stands for this invocation, under a name and an alias."""
 
+import json
+
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -8,6 +10,7 @@ from workflow.facts import Facts, StepFacts, shown_on_parent
 from workflow.store import Store
 
 ALIAS = "candidate"
+VERSIONS = "mlflow.modelVersions"
 
 
 def register(store: Store, name: str, facts: Facts) -> str:
@@ -61,4 +64,13 @@ def new_version(store: Store, name: str, step: StepFacts, model: str) -> ModelVe
     first = version_of(store, name, model) or made
     if int(first.version) < int(made.version):
         store.ask(lambda: store.client.delete_model_version(name, str(made.version)))
+    else:
+        link(store, model, made)
     return first
+
+
+def link(store: Store, model: str, version: ModelVersion) -> None:
+    """Tells the logged model its version, as `mlflow.register_model` does, for MLflow's list of models."""
+    known = json.loads(store.ask(lambda: store.client.get_logged_model(model)).tags.get(VERSIONS, "[]"))
+    versions = json.dumps([*known, {"name": version.name, "version": int(version.version)}])
+    store.ask(lambda: store.client.set_logged_model_tags(model, {VERSIONS: versions}))
