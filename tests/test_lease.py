@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -12,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.cli import gc
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from workflow import heartbeat
 from workflow.heartbeat import HEARTBEAT, OWNER, Pulse, close_dead, close_debris, wait_for
@@ -106,8 +109,8 @@ def test_a_result_that_was_deleted_or_even_collected_is_no_result(store: Store) 
     store.tag(one, {PUBLISHED: "step"})
     over(store, one, "FINISHED")
     store.client.delete_run(one)
-    collect(store, "--run-ids", one)
-    assert claims(store).take(SAME, two) == Claim(SAME, 2)
+    collect(store)
+    assert mine.take(SAME, two) == Claim(SAME, 2)
 
 
 def test_one_that_was_passed_over_cannot_publish_any_more(store: Store) -> None:
@@ -133,6 +136,20 @@ def test_one_that_died_between_its_last_claim_and_publication_is_passed_over(sto
 
 
 # -- the ledger
+
+
+class Forbidding(MlflowClient):
+    """A client of somebody who may not create experiments; all else is real."""
+
+    def create_experiment(self, *_: object, **__: object) -> str:
+        raise MlflowException("not for you", PERMISSION_DENIED)
+
+
+def test_who_may_not_keep_claims_is_told_once_and_goes_on_without(store: Store) -> None:
+    told: list[str] = []
+    mine = claims(replace(store, client=Forbidding(store.uri)), told)
+    assert [mine.take(SAME, run_of(store)) for _ in range(2)] == [None, None]
+    assert told == ["no permission to keep claims: does not wait for others' runs"]
 
 
 def test_a_ledger_that_a_person_deleted_is_brought_back_with_its_claims(store: Store) -> None:
@@ -174,12 +191,12 @@ def test_the_ledger_leaves_no_run_running_and_shows_no_empty_experiment(store: S
     assert names == {"Default", "workflow claims"}
 
 
-def collect(store: Store, *options: str) -> None:
+def collect(store: Store) -> None:
     """`mlflow gc`."""
     before = mlflow.get_tracking_uri()
     try:
         where = ["--backend-store-uri", store.uri, "--tracking-uri", store.uri]
-        done = CliRunner().invoke(gc, [*where, *options])
+        done = CliRunner().invoke(gc, where)
     finally:
         mlflow.set_tracking_uri(before)
     assert done.exit_code == 0, done.exception

@@ -129,6 +129,21 @@ def test_after_the_patience_is_over_nothing_is_asked_any_more() -> None:
         mine.ask(lambda: pytest.fail("asked again"))
 
 
+def test_who_is_about_to_end_waits_no_longer_for_a_server_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "GIVE_UP", 60)
+    mine, begin = Patience("server", lambda line: None), time.monotonic()
+
+    def call() -> None:
+        mine.hurry()
+        raise requests.ConnectionError("refused")
+
+    with pytest.raises(ServerGone):
+        mine.ask(call)
+    assert time.monotonic() - begin < 30
+
+
 def test_an_answer_that_is_an_error_is_no_silence() -> None:
     def call() -> None:
         raise MlflowException("no", PERMISSION_DENIED)

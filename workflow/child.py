@@ -67,7 +67,6 @@ class ChildRuns:
     def execute(self, node: Node, identities: Identities, reason: str, inputs: Inputs) -> Outcome | Held:
         """Runs a node and publishes it if all went well; or tells who is running the same already."""
         run_id = self.create(node, reason, inputs)
-        self.running.add(run_id)
         try:
             claim = self.claim(node, identities, run_id)
             if isinstance(claim, Held):
@@ -105,6 +104,7 @@ class ChildRuns:
         parameters = {**node.values, **inputs.logged}
         source = self.provenance()
         run_id = self.store.create_child(node.name, parameters, {**source.tags, **own})
+        self.running.add(run_id)  # its heart beats from here on: a large patch takes a while
         if source.patch:
             self.store.log_file(run_id, source.patch)
         return run_id

@@ -1,6 +1,7 @@
 """The command line of main: its options are the parameters that MLproject declares."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,10 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
     except WorkflowError as error:
         return refuse(error)
     # Here, because importing MLflow takes longer than all of the above.
-    from workflow.session import run_request
+    try:
+        from workflow.session import run_request
+    except KeyboardInterrupt:  # nothing has begun yet; from here on the session sees to signals
+        return 128 + signal.SIGINT
 
     return run_request(project, request)
 

@@ -82,6 +82,7 @@ class Execution:
     def stop(self) -> None:
         """Ends every step that is running and starts no more."""
         self.stopping.set()
+        self.store.patience.hurry()
         if self.children:
             self.children.stop()
 

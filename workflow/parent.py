@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import mlflow
@@ -58,13 +58,12 @@ def started(task: str, patience: Patience) -> Iterator[Run]:
     except WorkflowError as error:
         end("FAILED", str(error))
         raise
-    except Interrupted:
-        end("KILLED")
-        raise
-    except ServerGone:
-        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # it was waited for long enough
-        with suppress(Exception):
-            end("FAILED")
+    except (Interrupted, ServerGone) as error:
+        status = "KILLED" if isinstance(error, Interrupted) else "FAILED"
+        with suppress(Exception) if patience.over else nullcontext():
+            if patience.over:  # it was waited for long enough
+                os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+            end(status)
         raise
     except BaseException:
         end("FAILED")

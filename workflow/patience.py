@@ -74,6 +74,10 @@ class Patience:
                 time.sleep(min(1.0, seconds / 10))
         raise ServerGone(f"the tracking server {self.name} did not answer for {seconds:g} s")
 
+    def hurry(self) -> None:
+        """From now on a server that is away is not waited for: we are about to end."""
+        self.over = self.over or self.told
+
     def tell_away(self) -> None:
         """Says once that the server is away."""
         with self.lock:

@@ -19,7 +19,7 @@ from workflow import parent, plan, registry, report
 from workflow.artifacts import fetch_data
 from workflow.candidates import Candidates
 from workflow.child import ChildRuns, Provenance
-from workflow.code import Code, patch, without_credentials
+from workflow.code import Code, patch
 from workflow.command import Request
 from workflow.errors import Interrupted, ServerGone, WorkflowError
 from workflow.execute import Execution
@@ -43,7 +43,7 @@ DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 def run_request(project: Path, request: Request, launcher: type[Launcher] = Launcher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
-    patience = Patience(without_credentials(mlflow.get_tracking_uri()), say)
+    patience = Patience(parent.without_password(mlflow.get_tracking_uri()), say)
     with tempfile.TemporaryDirectory(prefix="workflow-") as folder, signals_raise():
         try:
             with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
