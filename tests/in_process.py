@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import mlflow
@@ -48,8 +49,18 @@ class InProcess(Launcher):
 
 def command_of(project: Path, step: Step, parameters: Mapping[str, str]) -> list[str]:
     """The words of the command that MLflow would give to bash."""
-    spec = _project_spec.load_project(str(project)).get_entry_point(step.name)
+    text = (project / "MLproject").read_text()
+    spec = mlflow_project(str(project), text).get_entry_point(step.name)
     return shlex.split(spec.compute_command(dict(parameters), storage_dir=None))
+
+
+@lru_cache(maxsize=100)
+def mlflow_project(project: str, _text: str) -> _project_spec.Project:
+    """MLflow's own view of an MLproject file, read once for each text that it has."""
+    return _project_spec.load_project(project)
+
+
+workflow_of = lru_cache(maxsize=100)(read_workflow)
 
 
 def execute(project: Path, words: list[str], run_id: str) -> int:
@@ -127,7 +138,7 @@ def run(project: Project, *arguments: str) -> Done:
     text = io.StringIO()
     with environment_of(project), contextlib.redirect_stdout(text):
         try:
-            workflow = read_workflow((project.folder / "MLproject").read_text())
+            workflow = workflow_of((project.folder / "MLproject").read_text())
             request = make_request(
                 project.folder, workflow, parse(workflow, [*arguments, "--jobs", "1"]) or {}
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workflow import artifacts, manifest, plan
 from workflow.artifacts import Damaged
-from workflow.candidates import Candidates, outputs_of
+from workflow.candidates import Candidates, in_a_sentence, outputs_of
 from workflow.child import ChildRuns, Identities, Inputs
 from workflow.earlier import earlier as as_earlier
 from workflow.explain import in_words, nearest_run, usual_seconds
@@ -225,14 +225,17 @@ class Execution:
         """Below a step that would run: certain to run only if nothing earlier equals the rest."""
         if node.asked:
             return self.planned(node, plan.RUN, node.asked)
+        rejections: list[str] = []
         now = identities[self.mode]
         for earlier in self.store.find_near(node.step.name, near_keys(now)["upstream"]):
             read = earlier.summaries.get(self.mode, {}).get("upstream", {})
-            if not earlier.unusable and may_be_equal(summary(now)["upstream"], read):
+            if not may_be_equal(summary(now)["upstream"], read):
+                continue
+            if not earlier.unusable:
                 unknown = [u for u in node.upstream.values() if self.outcomes[u].digest is None]
                 return self.planned(node, plan.DEPENDS, f"depends on what {unknown[0]} gives")
-        nearest = nearest_run(self.store, self.mode, identities)
-        return self.planned(node, plan.RUN, in_words(nearest))
+            rejections.append(in_a_sentence(earlier, earlier.unusable))
+        return self.planned(node, plan.RUN, self.reason(node, identities, rejections))
 
     def await_other(self, node: Node, held: Held) -> None:
         """Waits for the run that has the claim, and closes it if its orchestrator died."""

@@ -136,6 +136,8 @@ def differences(new: Summary, old: Summary) -> list[str]:
             found += [f"{kind} changed"] if before != after else []
             continue
         for name in sorted({*before, *after}):
+            if kind == "upstream" and after.get(name, ABSENT) is None:
+                continue  # in a plan: nobody knows yet what that step will give
             if before.get(name, ABSENT) != after.get(name, ABSENT):
                 found.append(difference(kind, name, before.get(name, ABSENT), after.get(name, ABSENT)))
     return found

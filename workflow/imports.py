@@ -5,7 +5,7 @@ Nothing is imported: the syntax tree of each file tells what it may import, anyw
 
 import ast
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -90,7 +90,7 @@ def follow(project: Path, start: set[str]) -> Sources:
     found: set[str] = set()
     unseen: list[str] = []
     met: set[str] = set()
-    waiting, roots = sorted(start), import_roots(start)
+    waiting, roots = sorted(start), import_roots(project, start)
     while waiting:
         file = waiting.pop()
         if file in found:
@@ -105,9 +105,14 @@ def follow(project: Path, start: set[str]) -> Sources:
     return Sources(tuple(sorted(found)), tuple(sorted(unseen)))
 
 
-def import_roots(start: set[str]) -> set[str]:
-    """Where absolute imports look: the project, and the folder of a script that is run by path."""
-    return {"."} | {str(PurePosixPath(script).parent) for script in start}
+Roots = Mapping[str, set[str]]
+"""A folder where absolute imports look → the names in it: most modules need no look at the disk."""
+
+
+def import_roots(project: Path, start: set[str]) -> Roots:
+    """The project, and the folder of a script that is run by path."""
+    roots = {"."} | {str(PurePosixPath(script).parent) for script in start}
+    return {root: {path.name for path in (project / root).iterdir()} for root in roots}
 
 
 def content(file: Path) -> bytes:
@@ -154,12 +159,14 @@ def absolute(node: ast.ImportFrom, file: str) -> str:
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
-def module_files(project: Path, module: str, roots: set[str]) -> Iterator[str]:
+def module_files(project: Path, module: str, roots: Roots) -> Iterator[str]:
     """The project's files that importing a module runs: the module and the packages above it.
 
     `package.*` may import every module of the package.
     """
-    for root in roots:
+    top = module.partition(".")[0]
+    may_be_in = [root for root, names in roots.items() if top == "*" or names & {top, f"{top}.py"}]
+    for root in may_be_in:
         path = project / root
         for part in (part for part in module.split(".") if part):
             if part == "*":

@@ -7,13 +7,18 @@ the frame. So the page itself finds the server it is shown by, and offers the ad
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflow import charts, layout
 from workflow.description import data_digests, metric_text
 from workflow.durations import duration
 from workflow.facts import Facts, StepFacts
 from workflow.links import run_page
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PAGES = Path(__file__).with_name("pages")
 WIDTH, HEIGHT, GAP = 264.0, 106.0, 34.0
@@ -56,6 +61,12 @@ def page(facts: Facts) -> str:
 
 def render(template: str, **values: object) -> str:
     """A page of `pages/`; every value in it is escaped."""
+    return pages().get_template(template).render(**values)
+
+
+@cache
+def pages() -> "Environment":
+    """The templates, each compiled once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only ever needed at the end
 
     environment = Environment(
@@ -66,7 +77,7 @@ def render(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(duration=duration, run_link=run_link, metric=metric_text)
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def graph(steps: Sequence[StepFacts]) -> layout.Layout:

@@ -1,0 +1,243 @@
+"""Whatever happens to a project, its plan is what its run then does, and nothing stale is reused.
+
+Random changes on a real repository and a real store; the steps run in this process, and in a few
+sequences in processes of their own.
+"""
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests import in_process
+from tests.conftest import Done, Project
+from tests.in_process import command_of, environment_of, execute, quick_project, workflow_of
+from workflow.parameters import step_values
+
+SEQUENCES, LENGTH = 10, 20
+PARAMETERS = {
+    "factor": ("1", "2", "2.0", "3"),
+    "limit": ("2", "10"),
+    "text": ("plain", "other"),
+    "mark": ("!", "?"),
+    "match": ("commit", "code"),
+}
+FORMULAS = ("number * factor", "number * factor + 1", "factor * number")
+DATA = ("1\n2\n3\n", "1\n2\n4\n", "7\n")
+Content = Mapping[str, bytes]
+
+
+@dataclass
+class Fresh:
+    """What every step gives when it is executed afresh, by a store of its own."""
+
+    store: Project
+    known: dict[str, tuple[Path, Content]] = field(default_factory=dict)
+
+    def results(self, project: Project, task: str, given: Mapping[str, str]) -> dict[str, Content]:
+        """Step → its outputs. The same code, data and parameters are executed once only."""
+        workflow = workflow_of((project.folder / "MLproject").read_text())
+        overrides = {name: value for name, value in given.items() if name != "match"}
+        values = step_values(workflow, overrides, [])
+        made: dict[str, tuple[Path, Content]] = {}
+        for name in workflow.order(task):
+            step = workflow.steps[name]
+            folders = {above: str(made[above][0]) for above in step.upstream}
+            read = {above: made[above][1] for above in step.upstream}
+            key = repr((name, values[name], content(project.folder), read))
+            if key not in self.known:
+                words = command_of(project.folder, step, {**values[name], **folders})
+                self.known[key] = self.execute(project, name, words)
+            made[name] = self.known[key]
+        return {name: found for name, (_, found) in made.items()}
+
+    def execute(self, project: Project, step: str, words: list[str]) -> tuple[Path, Content]:
+        with environment_of(self.store):
+            run = self.store.client.create_run("0", tags={"mlflow.project.entryPoint": step})
+            assert execute(project.folder, words, run.info.run_id) == 0
+        folder = self.store.outputs(run, step)
+        return folder, content(folder)
+
+
+def content(folder: Path) -> Content:
+    """Every file that may matter to a step of the example, or that a step left."""
+    inside = [folder / "steps", folder / "data"] if (folder / "steps").is_dir() else [folder]
+    files = sorted(path for top in inside for path in top.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Fresh:
+    return Fresh(quick_project(tmp_path_factory.mktemp("fresh") / "fresh", empty_store))
+
+
+@dataclass
+class Scenario:
+    """A project to which one thing after another happens."""
+
+    project: Project
+    luck: random.Random
+    given: dict[str, str] = field(default_factory=dict)
+    rerun: str = ""
+    commits: list[str] = field(default_factory=list)
+    flipped: set[str] = field(default_factory=set)
+
+    def happen(self) -> str:
+        """Something happens; tells what, for the message of a failing test."""
+        events: list[Callable[[], str]] = [
+            *(self.set_parameter, self.set_parameter, self.set_parameter, self.edit_step),
+            *(self.edit_helper, self.edit_readme, self.edit_data, self.commit, self.go_back),
+            *(self.damage, self.damage, self.ban_or_unban, self.force, self.nothing),
+        ]
+        return self.luck.choice(events)()
+
+    def set_parameter(self) -> str:
+        name = self.luck.choice(list(PARAMETERS))
+        self.given[name] = self.luck.choice(PARAMETERS[name])
+        return f"{name} = {self.given[name]}"
+
+    def write(self, name: str, text: str) -> str:
+        self.project.write(name, text)
+        return f"{name} is written"
+
+    def edit_step(self) -> str:
+        text = (self.project.folder / "steps/left.py").read_text()
+        line = next(line for line in text.splitlines() if "for number in found" in line)
+        formula = next(formula for formula in FORMULAS if f"[{formula} for" in line)
+        new = line.replace(f"[{formula} for", f"[{self.luck.choice(FORMULAS)} for")
+        return self.write("steps/left.py", text.replace(line, new))
+
+    def edit_helper(self) -> str:
+        text = (self.project.folder / "steps/numbers.py").read_text()
+        other = text.replace("# edited\n", "") if "# edited\n" in text else f"{text}# edited\n"
+        return self.write("steps/numbers.py", other)
+
+    def edit_readme(self) -> str:
+        return self.write("README.md", self.luck.choice(("one", "two")))
+
+    def edit_data(self) -> str:
+        return self.write("data/a.txt", self.luck.choice(DATA))
+
+    def commit(self) -> str:
+        self.commits.append(self.project.commit())
+        return f"commit {self.commits[-1][:7]}"
+
+    def go_back(self) -> str:
+        if not self.commits:
+            return "nothing"
+        to = self.luck.choice(self.commits)
+        self.project.git("checkout", "--quiet", "--force", "--detach", to)
+        return f"checkout of {to[:7]}"
+
+    def some_run(self) -> mlflow.entities.Run | None:
+        runs = self.project.runs("tags.workflow.published LIKE '%'")
+        return self.luck.choice(runs[:8]) if runs else None
+
+    def damage(self) -> str:
+        run = self.some_run()
+        files = content(self.project.outputs(run, run.data.tags["workflow.step"])) if run else {}
+        if not run or not files:
+            return "nothing"
+        name = self.luck.choice(list(files))
+        file = self.project.outputs(run, run.data.tags["workflow.step"]) / name
+        how = self.luck.choice(("deleted", "shorter", "flipped", "joined", "run deleted"))
+        if how == "run deleted":
+            self.project.client.delete_run(run.info.run_id)
+        elif how == "deleted":
+            file.unlink()
+        elif how == "joined":
+            file.with_name("extra").write_text("")
+        elif how == "shorter" and files[name]:
+            file.write_bytes(files[name][:-1])
+        elif files[name]:
+            file.write_bytes(bytes([files[name][0] ^ 1]) + files[name][1:])
+            self.flipped.add(run.info.run_id)
+        return f"{name} of run {run.info.run_id[:8]}: {how}"
+
+    def ban_or_unban(self) -> str:
+        run = self.some_run()
+        if run is None:
+            return "nothing"
+        if "workflow.banned" in run.data.tags:
+            self.project.client.delete_tag(run.info.run_id, "workflow.banned")
+        else:
+            self.project.client.set_tag(run.info.run_id, "workflow.banned", "bad luck")
+        return f"ban or unban run {run.info.run_id[:8]}"
+
+    def force(self) -> str:
+        self.rerun = self.luck.choice(("gather", "left", "right", "join", "shout"))
+        return f"rerun of {self.rerun}"
+
+    def nothing(self) -> str:
+        return "nothing"
+
+    def arguments(self, task: str) -> list[str]:
+        given = {**self.given, **({"rerun": self.rerun} if self.rerun else {})}
+        return [task, *(word for name, value in given.items() for word in (f"--{name}", value))]
+
+
+Main = Callable[..., Done]
+
+
+def check(scenario: Scenario, task: str, main: Main, fresh: Fresh) -> None:
+    """The plan is what the run then does; what stands for each step is what a fresh execution gives."""
+    project, arguments = scenario.project, scenario.arguments(task)
+    before = len(project.runs())
+    planned = main(*arguments, "--dry_run", "true", "--plan_format", "json")
+    plan = {row["step"]: row["state"] for row in json.loads(planned.text)["steps"]}
+    assert planned.code == (0 if set(plan.values()) == {"reused"} else 10)
+    assert len(project.runs()) == before + 1  # the plan's own run
+
+    done = main(*arguments)
+    assert done.code == 0, done.text
+    states = done.states()
+    assert agrees(plan, states), (plan, states)
+
+    stands = {k: v for k, v in project.parents()[0].data.tags.items() if k.startswith("workflow.run.")}
+    for step, expected in fresh.results(project, task, scenario.given).items():
+        run = project.client.get_run(stands[f"workflow.run.{step}"])
+        unread = states[step] == "reused" and step != task and run.info.run_id in scenario.flipped
+        if not unread:  # nobody read it this time: the next who does will find the damage
+            assert content(project.outputs(run, step)) == expected, step
+    scenario.rerun = ""
+
+
+def agrees(plan: Mapping[str, str], states: Mapping[str, str]) -> bool:
+    """What depends on another step may become either."""
+    words = {"run": {"ran"}, "reused": {"reused"}, "depends": {"ran", "reused"}}
+    return plan.keys() == states.keys() and all(states[step] in words[plan[step]] for step in plan)
+
+
+def play(scenario: Scenario, length: int, main: Main, fresh: Fresh) -> None:
+    """That many times: something happens, then the plan and the run are checked."""
+    story = []
+    for _ in range(length):
+        happened = [scenario.happen() for _ in range(scenario.luck.choice((1, 1, 2, 3)))]
+        task = scenario.luck.choice(("shout", "shout", "join", "left", "gather"))
+        story.append(f"{', '.join(happened)} → {' '.join(scenario.arguments(task))}")
+        try:
+            check(scenario, task, main, fresh)
+        except AssertionError as error:
+            raise AssertionError("\n".join([*story, str(error)])) from error
+
+
+@pytest.mark.parametrize("seed", range(SEQUENCES))
+def test_a_plan_is_what_the_run_does_and_nothing_stale_is_reused(
+    seed: int, tmp_path: Path, empty_store: Path, fresh: Fresh
+) -> None:
+    project = quick_project(tmp_path / "project", empty_store)
+    scenario = Scenario(project, random.Random(seed))
+    play(scenario, LENGTH, lambda *words: in_process.run(project, *words), fresh)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 102))
+def test_so_it_is_with_processes_of_their_own(
+    seed: int, tmp_path: Path, empty_store: Path, fresh: Fresh
+) -> None:
+    project = quick_project(tmp_path / "project", empty_store)
+    play(Scenario(project, random.Random(seed)), 5, project.main, fresh)
