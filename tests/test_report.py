@@ -83,7 +83,7 @@ def test_the_description_links_runs_relative_to_the_server() -> None:
     found = step("train", models=("m-1",))
     text = description(facts(found))
     page = f"#/experiments/7/runs/{found.run_id}?workflowType=machine_learning"
-    assert f"| [{found.run_id[:8]}]({page}) |" in text  # type: ignore[index]
+    assert f"| [{found.run_id[:8]}]({page})&emsp; |" in text  # type: ignore[index]
     assert "(#/experiments/7/models/m-1?" in text
     assert "http" not in text
 

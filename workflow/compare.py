@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, variance
 
+from workflow.facts import FOLD
 from workflow.report import aligned, shortened
 
-MEAN, FOLD = "_mean", "_fold"
+MEAN = "_mean"
 CONFIDENCE = 0.95
 
 

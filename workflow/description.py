@@ -13,6 +13,8 @@ LONGEST_REASON = 300
 LONGEST_COMMAND = 2_000
 MARKS = {"\\": "\\\\", **{mark: f"\\{mark}" for mark in "*_{}[]#~"}}
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
+SPACE = "&emsp;"
+"""MLflow's tables have no space between columns."""
 HEADINGS = ("step", "state", "run", "time", "metric", "reason")
 
 
@@ -33,7 +35,7 @@ def table(facts: Facts, room: int) -> list[str]:
     lines = [f"| {' | '.join(HEADINGS)} |", "|:--" * len(HEADINGS) + "|"]
     room -= sum(len(line) + 1 for line in lines) + 100
     for number, step in enumerate(facts.steps):
-        line = f"| {' | '.join(cells(step))} |"
+        line = f"| {f'{SPACE} | '.join(cells(step))} |"
         room -= len(line) + 1
         if room < 0:
             left = f"… and {len(facts.steps) - number} more: see workflow.html"
@@ -48,8 +50,8 @@ def cells(step: StepFacts) -> tuple[str, ...]:
         escaped(step.node),
         step.state,
         f"[{step.run_id[:8]}]({run_page(step.experiment_id, step.run_id)})" if step.run_id else "",
-        duration(step.seconds) if step.seconds else "",
-        escaped(metric_text(step)),
+        unbroken(duration(step.seconds)) if step.seconds else "",
+        unbroken(escaped(metric_text(step))),
         escaped(cut(step.reason, LONGEST_REASON)),
     )
 
@@ -126,6 +128,11 @@ def metric_text(step: StepFacts) -> str:
 def cut(text: str, length: int) -> str:
     """The text, or its beginning and an ellipsis."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def unbroken(text: str) -> str:
+    """A cell that stays on one line."""
+    return text.replace(" ", "&nbsp;")
 
 
 def escaped(text: str) -> str:

@@ -18,6 +18,8 @@ from workflow.plan import Node, Outcome
 from workflow.sweep import Branch
 
 SCHEMA = 1
+FOLD = "_fold"
+"""The end of the name of a metric that is logged once for each fold of a cross validation."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,8 @@ def parent_metrics(facts: Facts) -> dict[str, float]:
     for state in (plan.RAN, plan.REUSED):
         found[f"workflow.{state}"] = sum(step.state == state for step in facts.steps)
     for name, step in shown_on_parent(facts).items():
-        known = {n: v for n, v in step.metrics.items() if v is not None}
+        # Of a metric logged fold by fold only the last is here; its mean says more.
+        known = {n: v for n, v in step.metrics.items() if v is not None and not n.endswith(FOLD)}
         found.update({f"{name}.{metric}": value for metric, value in known.items()})
     return found
 

@@ -70,7 +70,7 @@ def new_version(store: Store, name: str, step: StepFacts, model: str) -> ModelVe
 
 
 def link(store: Store, model: str, version: ModelVersion) -> None:
-    """Tells the logged model its version, as `mlflow.register_model` does, for MLflow's list of models."""
+    """Tells the logged model its version, which MLflow's list of models shows."""
     known = json.loads(store.ask(lambda: store.client.get_logged_model(model)).tags.get(VERSIONS, "[]"))
     versions = json.dumps([*known, {"name": version.name, "version": int(version.version)}])
     store.ask(lambda: store.client.set_logged_model_tags(model, {VERSIONS: versions}))
