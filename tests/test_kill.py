@@ -27,12 +27,12 @@ STARTS, COMPUTES, UPLOADS, EXITED = (
 MAIN, OUTER, STEP, CHILD = "main", "outer mlflow run", "step", "step's child"
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 SOON = 10.0
-"""Seconds within which nothing may be left: half a second to notice, five of grace, some to spare."""
+"""Seconds within which nothing may be left: half a second to notice, five of grace, more."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One death. `child` and `parent` are how the runs end; `code` is the exit code of what we started."""
+    """One death. `child` and `parent` tell how the runs end, `code` how what we started does."""
 
     target: str
     signal: signal.Signals
@@ -144,6 +144,8 @@ class Aftermath:
 def aftermath(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Aftermath:
     """Every cell in one store, a few at a time; then one orchestrator that wants all of it."""
     project = new_project(tmp_path_factory.mktemp("kill") / "project", empty_store, "relay")
+    (project.folder.parent / "tmp").mkdir()
+    project.variables["TMPDIR"] = str(project.folder.parent / "tmp")
     base = project.main("base")
     assert base.code == 0, base.text
     with ThreadPoolExecutor(3) as pool:
@@ -183,6 +185,11 @@ def test_no_run_is_left_open_and_the_dead_say_how_they_died(aftermath: Aftermath
     for run_id in (killed.child, killed.parent):
         tags = aftermath.project.client.get_run(run_id).data.tags
         assert "orchestrator died" in tags["mlflow.note.content"]
+
+
+def test_no_temporary_file_of_the_dead_is_left(aftermath: Aftermath) -> None:
+    found = [path.name for path in (aftermath.project.folder.parent / "tmp").iterdir()]
+    assert [name for name in found if name.startswith(("workflow-", "outputs-"))] == []
 
 
 def test_a_main_that_was_started_without_mlflow_run_outlives_its_shell(

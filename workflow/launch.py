@@ -127,10 +127,13 @@ def step_environment(folder: Path) -> Iterator[None]:
     """The environment variables that steps inherit; put back afterwards.
 
     The running interpreter's folder is first on PATH, so that `python` in a command is this one. An
-    experiment name beside the id that MLflow sets would be refused.
+    experiment name beside the id that MLflow sets would be refused. Temporary files go where they
+    are removed even if the step is killed.
     """
     before = dict(os.environ)
     python = Path(sys.executable).parent
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
     os.environ.update(
         BASH_ENV=str(HERE / "launch.sh"),
         WORKFLOW_BASH_ENV=before.get("BASH_ENV", ""),
@@ -138,6 +141,7 @@ def step_environment(folder: Path) -> Iterator[None]:
         WORKFLOW_SUPERVISOR=str(HERE / "supervisor.py"),
         WORKFLOW_LOGS=str(folder),
         WORKFLOW_PID=str(os.getpid()),
+        TMPDIR=str(temporary),
         PATH=f"{python}{os.pathsep}{before.get('PATH', os.defpath)}",
     )
     os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)

@@ -46,6 +46,8 @@ def started(task: str, patience: Patience) -> Iterator[Run]:
     It is named after the task unless the user gave a name.
     """
     given = os.environ.get("MLFLOW_RUN_ID")
+    # The end of every run would print two lines of links; the report ends with the one that matters.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     make_uri_absolute()
     make_tables(mlflow.get_tracking_uri())
     name = None if given else os.environ.get("MLFLOW_RUN_NAME") or task

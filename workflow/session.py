@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from workflow.lease import Claims
 from workflow.patience import Patience
 from workflow.plan import Outcome
 from workflow.processes import ends_with
+from workflow.scratch import scratch_folder
 from workflow.surroundings import Surroundings, data_uris, read_surroundings
 from workflow.terminal import Progress, Running, Terminal
 from workflow.tracking import open_store, store_paths
@@ -44,11 +44,11 @@ DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 def run_request(project: Path, request: Request, launcher: type[Launcher] = Launcher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
     patience = Patience(parent.without_password(mlflow.get_tracking_uri()), say)
-    with tempfile.TemporaryDirectory(prefix="workflow-") as folder, signals_raise():
+    with scratch_folder() as folder, signals_raise():
         try:
             with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
                 session = Session(
-                    project, request, run, Path(folder), launcher=launcher, patience=patience
+                    project, request, run, folder, launcher=launcher, patience=patience
                 )
                 return session.run_to_end()
         except WorkflowError as error:
