@@ -51,7 +51,8 @@ class Browser:
         self.driver.get(url)
 
     def text(self) -> str:
-        return str(self.driver.execute_script("return document.body.innerText"))
+        """What the page shows; a space that keeps a line together is a space."""
+        return str(self.driver.execute_script("return document.body.innerText")).replace("\xa0", " ")
 
     def await_text(self, *words: str) -> str:
         """The page's text as soon as it has all these words."""
@@ -77,6 +78,15 @@ class Browser:
         """The first element that has these words, as soon as there is one."""
         found = self.until(lambda: [e for e in self.all(css) if words in e.text][:1], f"{css} {words}")
         return found[0]  # type: ignore[no-any-return]
+
+    def follow(self, link: WebElement) -> None:
+        """Clicks a link that opens a window of its own, as those in a description do."""
+        before = self.driver.window_handles
+        link.click()
+        self.until(lambda: len(self.driver.window_handles) > len(before), "new window")
+        self.driver.close()
+        (new,) = set(self.driver.window_handles) - set(before)
+        self.driver.switch_to.window(new)
 
     def enter_frame(self) -> None:
         """Looks into the frame in which MLflow shows an HTML artifact."""

@@ -24,9 +24,7 @@ def serving(command: list[str], port: int, project: Project, seconds: float = 60
     # The jobs of its GenAI parts are seven more processes.
     environment = {**project.environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=log.parent, env=environment, stdout=output, stderr=output
-        )
+        server = subprocess.Popen(command, cwd=log.parent, env=environment, stdout=output, stderr=output)
         try:
             await_port(port, server, time.monotonic() + seconds, log)
             yield

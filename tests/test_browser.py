@@ -57,7 +57,7 @@ def test_the_parents_page_describes_the_run_and_links_its_children(
     assert "mlflow run . -P task=predict -P register=titanic -P 'description=how *it* <began>'" in text
     trained = well_used.children("train")[-1]
     browser.one("button", "Show more").click()
-    browser.one("td a", trained.info.run_id[:8]).click()
+    browser.follow(browser.one("td a", trained.info.run_id[:8]))
     text = browser.await_text("cv_accuracy_fold", "Parent run")
     assert trained.info.run_id in browser.driver.current_url
     assert "Model training" in text
@@ -100,8 +100,8 @@ def test_selected_runs_compare_with_what_differs(
     query = "searchFilter=tags.workflow.step%20%3D%20'train'"
     browser.open(f"{server}/#/experiments/0/runs{AS_MODEL_TRAINING}&{query}")
     rows = ".ag-pinned-left-cols-container [role=row]"
-    # Child runs are folded under their parents.
-    for parent in ("predict", "train"):
+    # Child runs are folded under their parents; one under predict has the name of the other parent.
+    for parent in ("train", "predict"):
         browser.one(rows, parent).find_element("css selector", "button").click()
     browser.until(lambda: len(browser.all(rows)) == 5, "rows of two parents and three children")
     for row in browser.all(rows):
@@ -116,5 +116,5 @@ def test_selected_runs_compare_with_what_differs(
 
 def test_the_models_tab_shows_the_model_with_its_run_and_version(browser: Browser, server: str) -> None:
     browser.open(f"{server}/#/experiments/0/models{AS_MODEL_TRAINING}")
-    text = browser.await_text("RidgeClassifier", "LogisticRegression", "Ready", "titanic v1")
+    text = browser.await_text("RidgeClassifier", "LogisticRegression", "Ready", "titanic\nv1")
     assert "cv_accuracy_mean" in text

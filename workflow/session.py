@@ -47,9 +47,7 @@ def run_request(project: Path, request: Request, launcher: type[Launcher] = Laun
     with scratch_folder() as folder, signals_raise():
         try:
             with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
-                session = Session(
-                    project, request, run, folder, launcher=launcher, patience=patience
-                )
+                session = Session(project, request, run, folder, launcher=launcher, patience=patience)
                 return session.run_to_end()
         except WorkflowError as error:
             say(f"Error: {error}")

@@ -195,9 +195,7 @@ class Store:
     def runs_tagged(self, key: str) -> list[Run]:
         """The newest runs of the experiment that bear this tag, whatever their status."""
         query, most = f"tags.`{key}` LIKE '%'", 1_000
-        found = self.ask(
-            lambda: self.client.search_runs([self.experiment_id], query, max_results=most)
-        )
+        found = self.ask(lambda: self.client.search_runs([self.experiment_id], query, max_results=most))
         # A tag may be removed between the server's search and its reading of what it found.
         return [run for run in found if key in run.data.tags]
 
