@@ -66,6 +66,7 @@ def test_a_deterministic_step_that_is_forced_is_not_tagged(project: Project) -> 
     assert not project.runs("tags.workflow.not_deterministic LIKE '%'")
 
 
+@pytest.mark.slow
 def test_a_banned_run_is_never_reused_until_it_is_unbanned(project: Project) -> None:
     left = newest(project, "left")
     maintain = (sys.executable, "-m", "workflow")
