@@ -63,14 +63,19 @@ CELLS = [
     Cell(STEP, KILL, UPLOADS, "FAILED", "FAILED", 1),
     Cell(CHILD, KILL, COMPUTES, "FAILED", "FAILED", 1),
 ]
-NUMBER = {cell: number for number, cell in enumerate(CELLS, start=1)}
-TRIED_AGAIN = [NUMBER[cell] for cell in CELLS if cell.signal == KILL]
+TRIES = 4
+"""A moment may have passed before it could be used; then the cell is tried with another number."""
+
+
+class Missed(Exception):
+    """The moment to kill at was over."""
 
 
 @dataclass(frozen=True)
 class Death:
     """What was seen of one cell: its runs, its end, and what was left of its processes after a while."""
 
+    number: int
     child: str
     parent: str
     done: Done
@@ -78,7 +83,13 @@ class Death:
 
 
 def die(project: Project, cell: Cell) -> Death:
-    number = NUMBER[cell]
+    for attempt in range(TRIES):
+        with contextlib.suppress(Missed):
+            return die_once(project, cell, CELLS.index(cell) + 100 * attempt + 1)
+    raise Missed(str(cell))
+
+
+def die_once(project: Project, cell: Cell, number: int) -> Death:
     gate = Gate(project.folder.with_name(f"gate{number}"))
     variables = {**gate.variables, "FILES": "3000" if cell.phase == UPLOADS else "0"}
     given = ["--number", str(number)]
@@ -94,8 +105,10 @@ def die(project: Project, cell: Cell) -> Death:
         done = one.wait()
         with contextlib.suppress(TimeoutError):
             wait_until(lambda: not (one.survivors() or processes_of(run_id)), "the end of all", SOON)
+        if cell.phase == EXITED and run_id in published_runs(project):
+            raise Missed(f"published before the {cell}")
         left = [*one.survivors(), *(" ".join(p.cmdline()) for p in processes_of(run_id))]
-        return Death(run_id, parent_of(project, run_id), done, left)
+        return Death(number, run_id, parent_of(project, run_id), done, left)
 
 
 def reach(phase: str, project: Project, one: Started, gate: Gate, number: int) -> str:
@@ -111,11 +124,12 @@ def reach(phase: str, project: Project, one: Started, gate: Gate, number: int) -
         artifacts = started.artifacts_of(project, run_id)
         wait_until((artifacts / "hold").exists, "an upload")
         gate.step.suspend()
-        assert not (artifacts / "manifest.json").exists(), "came too late to be in the upload"
+        if (artifacts / "manifest.json").exists():
+            raise Missed("too late to be in the upload")
     if phase == EXITED:
         wait_until(lambda: started.status_of(project, run_id) == "FINISHED", "the step's end")
-    if phase == STARTS:
-        assert not processes_of(run_id), "came too late to be before the start"
+    if phase == STARTS and processes_of(run_id):
+        raise Missed("too late to be before the start")
     return run_id
 
 
@@ -137,6 +151,7 @@ class Aftermath:
     project: Project
     deaths: dict[Cell, Death]
     published: set[str]
+    tried_again: list[int]
     next: Done
 
 
@@ -150,8 +165,13 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Af
     assert base.code == 0, base.text
     with ThreadPoolExecutor(3) as pool:
         deaths = dict(zip(CELLS, pool.map(lambda cell: die(project, cell), CELLS), strict=True))
-    published = {run.info.run_id for run in project.runs("tags.workflow.published = 'hold'")}
-    return Aftermath(project, deaths, published, project.main("--sweep", f"{{number: {TRIED_AGAIN}}}"))
+    published = published_runs(project)
+    again = [death.number for cell, death in deaths.items() if cell.signal == KILL]
+    return Aftermath(project, deaths, published, again, project.main("--sweep", f"{{number: {again}}}"))
+
+
+def published_runs(project: Project) -> set[str]:
+    return {run.info.run_id for run in project.runs("tags.workflow.published = 'hold'")}
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
@@ -170,7 +190,7 @@ def test_the_next_orchestrator_reuses_what_was_finished_and_runs_what_was_not(
     assert aftermath.next.code == 0, aftermath.next.text
     states = [line.split() for line in aftermath.next.text.splitlines()]
     assert [row[1] for row in states if row[:1] == ["base"]][-1] == "reused"
-    for number in TRIED_AGAIN:
+    for number in aftermath.tried_again:
         run = aftermath.project.client.get_run(str(hold_run(aftermath.project, number)))
         made = aftermath.project.outputs(run, "hold")
         assert [file.name for file in made.iterdir()] == ["number.txt"]
