@@ -3,13 +3,16 @@
 import contextlib
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -158,6 +161,18 @@ def copy_own_files(target: Path, only: tuple[str, ...] = PROJECT_FILES) -> None:
         if name.startswith(only):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+
+
+if threading.current_thread() is threading.main_thread():
+    # A shell's background job ignores SIGINT, one under nohup SIGHUP, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def no_store_of_an_earlier_test() -> None:
+    """What a test told MLflow itself would outweigh the environment variable of the next."""
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
