@@ -130,7 +130,8 @@ class Gate:
 def rows(project: Project, query: str, *values: str) -> list[tuple[str, ...]]:
     """What the store's tables hold now; quicker than asking MLflow, and no process's cache."""
     file = project.uri.removeprefix("sqlite:///")
-    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=20)) as store:
+    # Not read-only: whoever reads first after a writer was killed must be able to roll its journal back.
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=20)) as store:
         return store.execute(query, values).fetchall()
 
 
