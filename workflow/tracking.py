@@ -7,7 +7,7 @@ from mlflow.entities import Run
 from sqlalchemy import make_url
 
 from workflow.artifacts import local_folder
-from workflow.command import Request
+from workflow.command import Request, split
 from workflow.first_use import sqlite_file
 from workflow.patience import Patience
 from workflow.store import Store, experiment_ids
@@ -25,8 +25,7 @@ def make_uri_absolute() -> None:
 def open_store(run: Run, request: Request, patience: Patience) -> Store:
     """The tracking server of a run; looks in its experiment, and in those that `reuse_from` names."""
     client, experiment = mlflow.MlflowClient(), run.info.experiment_id
-    names = [n.strip() for n in request.settings["reuse_from"].split(",") if n.strip()]
-    others = experiment_ids(client, names)
+    others = experiment_ids(client, split(request.settings["reuse_from"]))
     looked_in = tuple(dict.fromkeys((experiment, *others)))
     return Store(client, mlflow.get_tracking_uri(), experiment, looked_in, patience)
 
