@@ -49,13 +49,18 @@ def warm(folder: Path, project: Path) -> list[Comparison]:
     def python(where: Path, *arguments: str) -> Cost:
         return run([sys.executable, *arguments], where, store)
 
+    def reused(cost: Cost) -> Cost:
+        if cost.printed.count(" reused ") != 3:
+            raise RuntimeError(f"not everything was reused:\n{cost.printed}")
+        return cost
+
     mlflow_run(project, "-P", "task=predict")
     ours, yardstick = alternate(
-        lambda: mlflow_run(project, "-P", "task=predict"),
+        lambda: reused(mlflow_run(project, "-P", "task=predict")),
         lambda: mlflow_run(folder / "multistep", "-e", "empty"),
     )
     own, plain = alternate(
-        lambda: python(project, "main.py", "predict"), lambda: python(folder, "-c", PLAIN)
+        lambda: reused(python(project, "main.py", "predict")), lambda: python(folder, "-c", PLAIN)
     )
     return [
         Comparison("all reused, mlflow run", ours.seconds, yardstick.seconds, "s", 1.15),

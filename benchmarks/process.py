@@ -4,6 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ RUNS = 5
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall seconds, and the peak memory of the process itself in MiB."""
+    """Wall seconds, the peak memory of the process itself in MiB, and what it printed."""
 
     seconds: float
     memory: float
+    printed: str = ""
 
 
 def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Cost:
@@ -26,15 +28,17 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> C
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # would time the compiler
     python = Path(sys.executable).parent
     environment["PATH"] = f"{python}{os.pathsep}{environment['PATH']}"
-    with (folder / "benchmark.log").open("w+") as log:
+    # Not in the folder: a file that comes and goes there would be a change of the project's code.
+    with tempfile.TemporaryFile("w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
+        log.seek(0)
+        printed = log.read()
         if status:
-            log.seek(0)
-            raise RuntimeError(f"{command} failed:\n{log.read()}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
+            raise RuntimeError(f"{command} failed:\n{printed}")
+    return Cost(seconds, usage.ru_maxrss / 1024, printed)
 
 
 @dataclass(frozen=True)
