@@ -1,6 +1,7 @@
 """Death at every moment: who dies, of which signal, when; and what the next orchestrator makes of it."""
 
 import contextlib
+import functools
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import psutil
@@ -16,6 +18,7 @@ import pytest
 from tests import started
 from tests.conftest import Done, Project, new_project
 from tests.started import Gate, Started, hold_run, processes_of, starting, wait_until
+from workflow import interrupts
 
 pytestmark = pytest.mark.slow
 STARTS, COMPUTES, UPLOADS, EXITED = (
@@ -45,24 +48,38 @@ class Cell:
         return f"{self.signal.name} to {self.target} {self.phase}"
 
 
-# One cell stands for others where the code path is the same: main has one handler for SIGINT, SIGTERM
-# and SIGHUP; the outer mlflow run dies at once of all but SIGINT, and main notices by polling, in every
-# phase. Before it starts and after its exit, a step is no process.
-CELLS = [
-    Cell(MAIN, TERM, STARTS, "KILLED", "KILLED", 143),
-    Cell(MAIN, INT, COMPUTES, "KILLED", "KILLED", 130),
-    Cell(MAIN, HUP, UPLOADS, "KILLED", "KILLED", 129),
-    Cell(MAIN, TERM, EXITED, "KILLED", "KILLED", 143),
-    *(Cell(MAIN, KILL, phase, "KILLED", "KILLED", -9) for phase in (STARTS, COMPUTES, UPLOADS, EXITED)),
-    Cell(OUTER, INT, COMPUTES, "KILLED", "FAILED", 1),  # MLflow has the last word: FAILED
-    Cell(OUTER, TERM, COMPUTES, "KILLED", "KILLED", -15),
-    Cell(OUTER, HUP, UPLOADS, "KILLED", "KILLED", -1),
-    Cell(OUTER, KILL, STARTS, "KILLED", "KILLED", -9),
-    Cell(OUTER, KILL, COMPUTES, "KILLED", "KILLED", -9),
+ENDS = {MAIN: lambda number: 128 + number, OUTER: lambda number: -number}
+
+
+def cell_of(target: str, number: signal.Signals, phase: str) -> Cell:
+    """How a death must look where the workflow is told to end, or nobody is left to tell it."""
+    code = -9 if number == KILL else ENDS[target](number)
+    if (target, number) == (OUTER, INT):
+        return Cell(target, number, phase, "KILLED", "FAILED", 1)  # MLflow has the last word: FAILED
+    return Cell(target, number, phase, "KILLED", "KILLED", code)
+
+
+# Before it starts and after its exit, a step is no process.
+OF_STEPS = [
     Cell(STEP, KILL, COMPUTES, "FAILED", "FAILED", 1),
     Cell(STEP, KILL, UPLOADS, "FAILED", "FAILED", 1),
     Cell(CHILD, KILL, COMPUTES, "FAILED", "FAILED", 1),
+    Cell(CHILD, KILL, UPLOADS, "FINISHED", "FINISHED", 0),  # the step needs it no more
 ]
+Group = tuple[Cell, ...]
+FEW: Group = (
+    cell_of(MAIN, TERM, STARTS),
+    cell_of(MAIN, INT, COMPUTES),
+    cell_of(MAIN, HUP, UPLOADS),
+    cell_of(MAIN, KILL, COMPUTES),
+    cell_of(MAIN, KILL, EXITED),
+    cell_of(OUTER, INT, COMPUTES),
+    cell_of(OUTER, KILL, COMPUTES),
+    OF_STEPS[0],
+)
+SIGNALS, PHASES = (INT, TERM, HUP, KILL), (STARTS, COMPUTES, UPLOADS, EXITED)
+EVERY = [cell_of(*death) for death in product((MAIN, OUTER), SIGNALS, PHASES)] + OF_STEPS
+REST: Group = tuple(cell for cell in EVERY if cell not in FEW)
 TRIES = 4
 """A moment may have passed before it could be used; then the cell is tried with another number."""
 
@@ -85,28 +102,35 @@ class Death:
 def die(project: Project, cell: Cell) -> Death:
     for attempt in range(TRIES):
         with contextlib.suppress(Missed):
-            return die_once(project, cell, CELLS.index(cell) + 100 * attempt + 1)
+            return die_once(project, cell, number_of(cell) + 100 * attempt)
     raise Missed(str(cell))
+
+
+def number_of(cell: Cell) -> int:
+    return EVERY.index(cell) + 1
 
 
 def die_once(project: Project, cell: Cell, number: int) -> Death:
     gate = Gate(project.folder.with_name(f"gate{number}"))
     variables = {**gate.variables, "FILES": "3000" if cell.phase == UPLOADS else "0"}
+    if cell.target == CHILD and cell.phase == UPLOADS:
+        variables["CHILD_STAYS"] = "true"
     given = ["--number", str(number)]
     if cell.target == OUTER:
         given = ["mlflow", "run", ".", "--env-manager", "local", "-P", f"number={number}"]
     with starting(project, *given, name=f"cell{number}", variables=variables) as one:
         run_id = reach(cell.phase, project, one, gate, number)
         one.remember_family()
-        victim = victim_of(cell, one, gate)
-        victim.send_signal(cell.signal)
-        with contextlib.suppress(psutil.Error):
-            victim.send_signal(signal.SIGCONT)
+        stopped = [one.main, gate.step] if cell.target == CHILD else [one.main]
+        victim_of(cell, one, gate).send_signal(cell.signal)
+        for process in stopped:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGCONT)
         done = one.wait()
         with contextlib.suppress(TimeoutError):
             wait_until(lambda: not (one.survivors() or processes_of(run_id)), "the end of all", SOON)
-        if cell.phase == EXITED and run_id in published_runs(project):
-            raise Missed(f"published before the {cell}")
+        if cell == cell_of(MAIN, KILL, EXITED) and run_id in published_runs(project):
+            raise Missed("too late to be before the publication")
         left = [*one.survivors(), *(" ".join(p.cmdline()) for p in processes_of(run_id))]
         return Death(number, run_id, parent_of(project, run_id), done, left)
 
@@ -128,6 +152,9 @@ def reach(phase: str, project: Project, one: Started, gate: Gate, number: int) -
             raise Missed("too late to be in the upload")
     if phase == EXITED:
         wait_until(lambda: started.status_of(project, run_id) == "FINISHED", "the step's end")
+        # From here on nobody may ask the store: main may have been stopped in a transaction.
+        one.main.suspend()
+        wait_until(lambda: not processes_of(run_id), "the step's exit")
     if phase == STARTS and processes_of(run_id):
         raise Missed("too late to be before the start")
     return run_id
@@ -156,15 +183,27 @@ class Aftermath:
 
 
 @pytest.fixture(scope="module")
-def aftermath(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Aftermath:
-    """Every cell in one store, a few at a time; then one orchestrator that wants all of it."""
-    project = new_project(tmp_path_factory.mktemp("kill") / "project", empty_store, "relay")
+def aftermaths(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path
+) -> Callable[[Group], Aftermath]:
+    """What came of a group of cells; each group has a store of its own, and dies once."""
+
+    @functools.cache
+    def aftermath(group: Group) -> Aftermath:
+        project = new_project(tmp_path_factory.mktemp("kill") / "project", empty_store, "relay")
+        return aftermath_of(group, project)
+
+    return aftermath
+
+
+def aftermath_of(group: Group, project: Project) -> Aftermath:
+    """All the cells, a few at a time; then one orchestrator that wants all of it."""
     (project.folder.parent / "tmp").mkdir()
     project.variables["TMPDIR"] = str(project.folder.parent / "tmp")
     base = project.main("base")
     assert base.code == 0, base.text
     with ThreadPoolExecutor(3) as pool:
-        deaths = dict(zip(CELLS, pool.map(lambda cell: die(project, cell), CELLS), strict=True))
+        deaths = dict(zip(group, pool.map(lambda cell: die(project, cell), group), strict=True))
     published = published_runs(project)
     again = [death.number for cell, death in deaths.items() if cell.signal == KILL]
     return Aftermath(project, deaths, published, again, project.main("--sweep", f"{{number: {again}}}"))
@@ -174,42 +213,113 @@ def published_runs(project: Project) -> set[str]:
     return {run.info.run_id for run in project.runs("tags.workflow.published = 'hold'")}
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_nothing_goes_on_and_nothing_half_done_is_kept_after(cell: Cell, aftermath: Aftermath) -> None:
+GROUPS = [
+    pytest.param(FEW, id="a few deaths"),
+    pytest.param(REST, marks=pytest.mark.long, id="every other death"),
+]
+in_each_group = pytest.mark.parametrize("group", GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("group", "cell"),
+    [
+        pytest.param(*group.values, cell, marks=group.marks, id=str(cell))
+        for group in GROUPS
+        for cell in group.values[0]
+    ],
+)
+def test_nothing_goes_on_and_nothing_half_done_is_kept_after(
+    group: Group, cell: Cell, aftermaths: Callable[[Group], Aftermath]
+) -> None:
+    aftermath = aftermaths(group)
     death = aftermath.deaths[cell]
     assert death.survivors == []
     assert death.done.code == cell.code, death.done.text
-    assert death.child not in aftermath.published
-    ends = [aftermath.project.client.get_run(run).info.status for run in (death.child, death.parent)]
-    assert ends == [cell.child, cell.parent], death.done.text
+    child, parent = (
+        aftermath.project.client.get_run(run).info.status for run in (death.child, death.parent)
+    )
+    assert parent == cell.parent, death.done.text
+    assert (death.child in aftermath.published) == (child == "FINISHED")
+    # What is told to end just when its step is done may publish that first.
+    may_publish = cell.phase == EXITED and (cell.target, cell.signal) != (MAIN, KILL)
+    assert child == cell.child or (may_publish and child == "FINISHED"), death.done.text
 
 
+@in_each_group
 def test_the_next_orchestrator_reuses_what_was_finished_and_runs_what_was_not(
-    aftermath: Aftermath,
+    group: Group, aftermaths: Callable[[Group], Aftermath]
 ) -> None:
+    aftermath = aftermaths(group)
     assert aftermath.next.code == 0, aftermath.next.text
     states = [line.split() for line in aftermath.next.text.splitlines()]
     assert [row[1] for row in states if row[:1] == ["base"]][-1] == "reused"
     for number in aftermath.tried_again:
         run = aftermath.project.client.get_run(str(hold_run(aftermath.project, number)))
         made = aftermath.project.outputs(run, "hold")
-        assert [file.name for file in made.iterdir()] == ["number.txt"]
         assert (made / "number.txt").read_text() == f"base\n{number} {{}}\n"
         assert "workflow.published" in run.data.tags
 
 
-def test_no_run_is_left_open_and_the_dead_say_how_they_died(aftermath: Aftermath) -> None:
+@in_each_group
+def test_no_run_is_left_open_and_the_dead_say_how_they_died(
+    group: Group, aftermaths: Callable[[Group], Aftermath]
+) -> None:
+    aftermath = aftermaths(group)
     assert started.left_open(aftermath.project) == []
     assert aftermath.project.runs("tags.workflow.owner LIKE '%'") == []
-    killed = aftermath.deaths[Cell(MAIN, KILL, COMPUTES, "KILLED", "KILLED", -9)]
-    for run_id in (killed.child, killed.parent):
-        tags = aftermath.project.client.get_run(run_id).data.tags
-        assert "orchestrator died" in tags["mlflow.note.content"]
+    for cell, death in aftermath.deaths.items():
+        if (cell.target, cell.signal) == (MAIN, KILL):
+            for run_id in (death.child, death.parent):
+                tags = aftermath.project.client.get_run(run_id).data.tags
+                assert "orchestrator died" in tags["mlflow.note.content"]
 
 
-def test_no_temporary_file_of_the_dead_is_left(aftermath: Aftermath) -> None:
+@in_each_group
+def test_no_temporary_file_of_the_dead_is_left(
+    group: Group, aftermaths: Callable[[Group], Aftermath]
+) -> None:
+    aftermath = aftermaths(group)
     found = [path.name for path in (aftermath.project.folder.parent / "tmp").iterdir()]
     assert [name for name in found if name.startswith(("workflow-", "outputs-"))] == []
+
+
+def test_the_workflow_ends_with_an_mlflow_run_that_has_a_shell_in_between(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """bash becomes its last command, unless there is something after it."""
+    project = make_project("relay")
+    project.edit("MLproject", "--verbose {verbose}\n", "--verbose {verbose}; exit $?\n")
+    gate = Gate(tmp_path / "gate")
+    command = ("mlflow", "run", ".", "--env-manager", "local")
+    with starting(project, *command, variables=gate.variables) as outer:
+        gate.wait()
+        assert outer.main.parent().name() == "bash"
+        outer.remember_family()
+        outer.process.kill()
+        wait_until(lambda: not outer.survivors(), "the end of all", SOON)
+    assert started.left_open(project) == []
+    assert project.children("hold")[0].info.status == "KILLED"
+
+
+def test_a_second_ctrl_c_ends_a_main_that_cannot_end(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    project = make_project("relay")
+    gate = Gate(tmp_path / "gate")
+    with starting(project, variables=gate.variables) as one:
+        gate.wait()
+        one.remember_family()
+        supervisor = next(p for p in gate.step.parents() if "supervisor.py" in " ".join(p.cmdline()))
+        supervisor.suspend()
+        one.process.send_signal(INT)
+        time.sleep(interrupts.GRACE + 0.5)
+        assert one.process.poll() is None
+        one.process.send_signal(INT)
+        assert one.wait(5).code == 130
+        supervisor.resume()
+        wait_until(lambda: not one.survivors(), "the end of all", SOON)
+    assert project.main("base").code == 0
+    assert started.left_open(project) == []
 
 
 def test_a_main_that_was_started_without_mlflow_run_outlives_its_shell(

@@ -20,7 +20,7 @@ from tests.conftest import Done, Project
 from tests.in_process import command_of, environment_of, execute, quick_project, workflow_of
 from workflow.parameters import step_values
 
-SEQUENCES, LENGTH = 10, 20
+LENGTH = 20
 STEPS = ("gather", "left", "right", "join", "shout")
 PARAMETERS = {
     "factor": ("1", "2", "2.0", "3"),
@@ -242,7 +242,13 @@ def play(scenario: Scenario, length: int, tasks: Sequence[str], main: Main, fres
             raise AssertionError("\n".join([*story, str(error)])) from error
 
 
-@pytest.mark.parametrize("seed", range(SEQUENCES))
+def first_of(seeds: Sequence[int], few: int) -> list[object]:
+    """A few of them each time, the others where there is time."""
+    others = [pytest.param(seed, marks=pytest.mark.long) for seed in seeds[few:]]
+    return [*seeds[:few], *others]
+
+
+@pytest.mark.parametrize("seed", first_of(range(10), 4))
 def test_a_plan_is_what_the_run_does_and_nothing_stale_is_reused(
     seed: int, tmp_path: Path, empty_store: Path, fresh: Fresh
 ) -> None:
@@ -252,7 +258,7 @@ def test_a_plan_is_what_the_run_does_and_nothing_stale_is_reused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 102))
+@pytest.mark.parametrize("seed", first_of(range(100, 102), 1))
 def test_so_it_is_with_processes_of_their_own(
     seed: int, tmp_path: Path, empty_store: Path, fresh: Fresh
 ) -> None:

@@ -1,9 +1,11 @@
 """Sweeps: every combination once, a few at a time, and what a failing one costs the others."""
 
+import contextlib
 import itertools
 import re
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from workflow.sweep import MOST, overrides_of, read_sweep
 
 JOBS = 2
 ALPHAS = (0, 1, 2, 3)
-NUMBERS = (1, 2, 3, 4, 5, 6)
-SWEEP = f"{{number: {list(NUMBERS)}, hold.options.alpha: {list(ALPHAS)}}}"
+NUMBERS = (1, 2)
+MANY_NUMBERS = (1, 2, 3, 4, 5, 6)
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,23 @@ class Swept:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Swept:
-    """24 combinations on two processors, watched; and once more."""
+    """Eight combinations on two processors, watched; and once more."""
     project = new_project(tmp_path_factory.mktemp("sweep") / "project", empty_store, "relay")
-    project.write("sweep.yaml", f"main:\n  sweep: '{SWEEP}'\n  jobs: {JOBS}\n")
+    return sweep(project, NUMBERS)
+
+
+def sweep(project: Project, numbers: Sequence[int]) -> Swept:
+    """A sweep of these numbers with every alpha, from a config file."""
+    text = f"{{number: {list(numbers)}, hold.options.alpha: {list(ALPHAS)}}}"
+    project.write("sweep.yaml", f"main:\n  sweep: '{text}'\n  jobs: {JOBS}\n")
     project.commit()
     with starting(project, "--config", "sweep.yaml") as one:
         over, seen = threading.Event(), [0]
 
         def watch() -> None:
             while not over.wait(0.1):
-                seen.append(sum(is_step(p) for p in psutil.Process(one.process.pid).children()))
+                with contextlib.suppress(psutil.Error):
+                    seen.append(sum(is_step(p) for p in psutil.Process(one.process.pid).children()))
 
         thread = threading.Thread(target=watch)
         thread.start()
@@ -60,11 +69,22 @@ def is_step(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
-def test_24_combinations_run_at_most_so_many_at_a_time_and_lock_no_database(swept: Swept) -> None:
+def test_combinations_run_at_most_so_many_at_a_time_and_lock_no_database(swept: Swept) -> None:
+    check_bounds(swept, len(NUMBERS) * len(ALPHAS))
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_so_do_24_combinations(make_project: Callable[..., Project]) -> None:
+    check_bounds(sweep(make_project("relay"), MANY_NUMBERS), 24)
+
+
+def check_bounds(swept: Swept, combinations: int) -> None:
     assert swept.first.code == 0, swept.first.text
     assert swept.most_at_once == JOBS
     assert "locked" not in swept.first.text
-    assert len(swept.project.children("hold")) == len(NUMBERS) * len(ALPHAS)
+    assert len(swept.project.children("hold")) == combinations
+    assert set(table(swept.second).values()) == {"reused"}
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from workflow import manifest
-from workflow.code import without_credentials
+from workflow.credentials import without_credentials
 from workflow.errors import WorkflowError
 from workflow.manifest import Manifest, Outputs
 

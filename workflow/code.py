@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+from workflow.credentials import without_credentials
 from workflow.data import digest_file
 from workflow.fingerprint import digest
 from workflow.manifest import files_in
@@ -199,14 +199,6 @@ def remote_url(repository: Path) -> str | None:
         return without_credentials(git(repository, "remote", "get-url", "origin").strip())
     except subprocess.CalledProcessError:
         return None
-
-
-def without_credentials(url: str) -> str:
-    """The URL without user and password, which may be secret; an ssh URL's user is part of it."""
-    parts = urlsplit(url)
-    if not parts.scheme.startswith("http") or "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def patch(code: Code) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from workflow.credentials import refuse_credentials
 from workflow.errors import WorkflowError, suggestion
 from workflow.fingerprint import MODES
 from workflow.graph import Workflow, read_workflow
@@ -150,6 +151,8 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
     Raises:
         WorkflowError: what cannot be done, before anything runs.
     """
+    for name, value in given.items():
+        refuse_credentials(f"parameter {name!r}", value)
     own = {n: v for n, v in given.items() if n in workflow.main.parameters}
     pins = {n: v for n, v in given.items() if n in workflow.steps}
     overrides = {n: v for n, v in given.items() if n not in own and n not in pins}
@@ -200,10 +203,12 @@ def check_settings(workflow: Workflow, settings: Mapping[str, str]) -> None:
 def open_config(workflow: Workflow, file: Path) -> Config:
     """A config file, checked against MLproject. Raises WorkflowError."""
     try:
-        config = read_config(file.read_text(encoding="utf-8"), file.name)
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         hint = "a relative path is looked up in the project folder"
         raise WorkflowError(f"cannot read the config file {file}: {error} ({hint})") from None
+    refuse_credentials(f"config file {file}", text)
+    config = read_config(text, file.name)
     check_config(workflow, config)
     return config
 

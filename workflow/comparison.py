@@ -9,11 +9,11 @@ from mlflow.entities import Run
 
 from workflow import compare
 from workflow.compare import Candidate
+from workflow.credentials import without_credentials
 from workflow.earlier import earlier
 from workflow.errors import WorkflowError
 from workflow.links import run_page
 from workflow.page import render
-from workflow.parent import without_password
 from workflow.store import Store, experiment_ids
 from workflow.tags import COMMIT, DIRTY
 
@@ -40,7 +40,7 @@ def show(step: str, top: int, metric: str, experiment: str | None, html: Path | 
 
 def open_store(experiment: str | None) -> Store:
     """The tracking server, looking in one experiment."""
-    client, uri = mlflow.MlflowClient(), without_password(mlflow.get_tracking_uri())
+    client, uri = mlflow.MlflowClient(), without_credentials(mlflow.get_tracking_uri())
     ids = experiment_ids(client, [experiment] if experiment else [])
     found = ids[0] if ids else os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
     return Store(client, uri, found, (found,))

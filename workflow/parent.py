@@ -1,7 +1,6 @@
 """The parent run: started or resumed, told what was asked for and what came of it, and ended."""
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -12,8 +11,9 @@ from mlflow.entities import Run
 from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 
 from workflow import facts, repeat, report
-from workflow.code import Code, without_credentials
+from workflow.code import Code
 from workflow.command import Request
+from workflow.credentials import without_credentials
 from workflow.description import description, escaped
 from workflow.errors import Interrupted, ServerGone, WorkflowError
 from workflow.execute import Execution
@@ -79,7 +79,7 @@ def end(status: str, error: str | None = None) -> None:
         client = mlflow.MlflowClient()
         mlflow.end_run(status)
         if error:
-            client.set_tag(run.info.run_id, NOTE, f"**Error**: {escaped(error)}")
+            client.set_tag(run.info.run_id, NOTE, f"**Error**: {escaped(without_credentials(error))}")
         if OWNER in client.get_run(run.info.run_id).data.tags:
             client.delete_tag(run.info.run_id, OWNER)
 
@@ -167,7 +167,6 @@ def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Ex
     ordered, planned = [outcomes[step.node] for step in steps], execution.children is None
     done = planned or all(outcome.settled for outcome in ordered)
     started = (run.info.start_time or 0) / 1000
-    uri = without_password(store.uri)
     return facts.Facts(
         schema=facts.SCHEMA,
         headline=facts.headline(request.task, ordered, len(request.branches), planned),
@@ -179,8 +178,8 @@ def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Ex
         started=started,
         seconds=round(time.time() - started, 3),
         saved_seconds=round(facts.saved_seconds(ordered), 3),
-        server=uri if uri.startswith("http") else None,
-        look=report.look(uri, store.experiment_id, run.info.run_id),
+        server=store.uri if store.uri.startswith("http") else None,
+        look=report.look(store.uri, store.experiment_id, run.info.run_id),
         command=repeat.command(request, code, run.data.tags.get(SOURCE, "")),
         settings={name: value for name, value in request.settings.items() if value},
         code=facts.CodeFacts(
@@ -188,7 +187,7 @@ def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Ex
             commit=code.commit,
             dirty=code.dirty,
             changes=tuple(code.changes) if code.dirty else (),
-            url=without_password(code.url) if code.url else None,
+            url=code.url,
         ),
         steps=tuple(steps),
         sweep=facts.sweep_facts(request.branches, outcomes, metric),
@@ -213,8 +212,3 @@ def record_outcomes(store: Store, run: Run, found: facts.Facts, folder: Path) ->
 def encodable(text: str) -> str:
     """Text without the stand-ins for bytes of file names that are no UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def without_password(uri: str) -> str:
-    """The URI of a store or repository without user and password."""
-    return re.sub(r"(?<=://)[^/@]*@", "", uri)

@@ -3,8 +3,9 @@
 import shlex
 from collections.abc import Mapping
 
-from workflow.code import Code, without_credentials
+from workflow.code import Code
 from workflow.command import Request
+from workflow.credentials import without_credentials
 
 PATCH = "code.patch"
 

@@ -20,6 +20,7 @@ from workflow.candidates import Candidates
 from workflow.child import ChildRuns, Provenance
 from workflow.code import Code, patch
 from workflow.command import Request
+from workflow.credentials import without_credentials
 from workflow.errors import Interrupted, ServerGone, WorkflowError
 from workflow.execute import Execution
 from workflow.explain import usual_seconds
@@ -43,20 +44,21 @@ DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 def run_request(project: Path, request: Request, launcher: type[Launcher] = Launcher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
-    patience = Patience(parent.without_password(mlflow.get_tracking_uri()), say)
+    patience = Patience(without_credentials(mlflow.get_tracking_uri()), say)
     with scratch_folder() as folder, signals_raise():
         try:
             with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
                 session = Session(project, request, run, folder, launcher=launcher, patience=patience)
                 return session.run_to_end()
         except WorkflowError as error:
-            say(f"Error: {error}")
+            say(without_credentials(f"Error: {error}"))
             return BAD_REQUEST
         except MlflowException as error:
-            say(f"Error: the tracking server {patience.name} failed: {error.message}")
+            what = without_credentials(str(error.message))  # MLflow names the server's whole URL
+            say(f"Error: the tracking server {patience.name} failed: {what}")
             return FAILED
         except (ServerGone, OSError) as error:
-            say(f"Error: {error}")
+            say(without_credentials(f"Error: {error}"))
             return FAILED
         except Interrupted as interrupted:
             say(f"stopped by {signal.Signals(interrupted.signal_number).name}")

@@ -8,6 +8,7 @@ from sqlalchemy import make_url
 
 from workflow.artifacts import local_folder
 from workflow.command import Request, split
+from workflow.credentials import without_credentials
 from workflow.first_use import sqlite_file
 from workflow.patience import Patience
 from workflow.store import Store, experiment_ids
@@ -27,7 +28,8 @@ def open_store(run: Run, request: Request, patience: Patience) -> Store:
     client, experiment = mlflow.MlflowClient(), run.info.experiment_id
     others = experiment_ids(client, split(request.settings["reuse_from"]))
     looked_in = tuple(dict.fromkeys((experiment, *others)))
-    return Store(client, mlflow.get_tracking_uri(), experiment, looked_in, patience)
+    uri = without_credentials(mlflow.get_tracking_uri())
+    return Store(client, uri, experiment, looked_in, patience)
 
 
 def store_paths(store: Store) -> tuple[Path, ...]:
