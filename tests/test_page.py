@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import in_process
 from tests.conftest import Project
 from tests.invented import facts, step, sweep
 from workflow.charts import charts, margins, places, steps, timeline
@@ -213,12 +214,11 @@ def test_workflow_json_has_the_schema_of_the_facts(found: Facts) -> None:
     assert fits(json.loads(to_json(found)), Facts)
 
 
-@pytest.mark.slow
 def test_a_run_leaves_the_page_the_json_the_description_and_the_metrics(example: Project) -> None:
     nasty = "<b>bold</b> | *x*"
-    done = example.main("join", "--description", nasty)
+    done = in_process.run(example, "join", "--description", nasty)
     assert done.code == 0, done.text
-    again = example.main("join", "--right.text", "other")
+    again = in_process.run(example, "join", "--right.text", "other")
     assert again.code == 0, again.text
     second, first = example.parents()[:2]
     artifacts = {a.path for a in example.client.list_artifacts(first.info.run_id)}
@@ -241,10 +241,9 @@ def test_a_run_leaves_the_page_the_json_the_description_and_the_metrics(example:
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
-@pytest.mark.slow
 def test_a_sweep_ends_with_its_leaderboard_and_its_best_on_the_parent(example: Project) -> None:
     sweep_text = "{factor: [1, 3], text: [plain, other]}"
-    done = example.main("join", "--sweep", sweep_text, "--metric", "-total")
+    done = in_process.run(example, "join", "--sweep", sweep_text, "--metric", "-total")
     assert done.code == 0, done.text
     assert done.line("total").split() == ["total", "factor", "text"]
     (parent,) = example.parents()

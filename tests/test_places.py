@@ -116,6 +116,7 @@ def test_a_clone_of_the_same_commit_reuses_what_the_git_url_made(remote: Remote)
     assert mine.main("gather").states() == {"gather": "reused"}
 
 
+@pytest.mark.long
 def test_credentials_in_a_git_url_reach_no_run(remote: Remote) -> None:
     host, secret = remote.url.removesuffix("team.git"), "https://ada:tops3cret@git.example.org/"
     project = replace(

@@ -20,16 +20,9 @@ from workflow.code import Code
 from workflow.command import Request, make_request
 from workflow.description import LONGEST, description
 from workflow.durations import duration
-from workflow.facts import (
-    best_parameters,
-    finite,
-    headline,
-    main_metric,
-    parent_metrics,
-    sweep_facts,
-    to_json,
-)
+from workflow.facts import finite, headline, main_metric, sweep_facts, to_json
 from workflow.graph import read_workflow
+from workflow.highlights import best_parameters, parent_metrics
 from workflow.plan import Outcome
 from workflow.repeat import command
 from workflow.report import leaderboard, look

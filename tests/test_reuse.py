@@ -1,22 +1,20 @@
-"""When a step is reused and when it runs, on real processes, a real repository and a real store."""
+"""When a step is reused and when it runs, on a real repository and a real store."""
 
-import pytest
-
+from tests import in_process
 from tests.conftest import Project
 
-pytestmark = pytest.mark.slow
 STEPS = ("gather", "left", "right", "join", "shout")
 
 
 def test_second_run_reuses_everything_and_a_changed_parameter_runs_what_it_reaches(
     example: Project,
 ) -> None:
-    first = example.main()
+    first = in_process.run(example)
     assert first.code == 0, first.text
     assert first.states() == dict.fromkeys(STEPS, "ran")
-    second = example.main()
+    second = in_process.run(example)
     assert second.states() == dict.fromkeys(STEPS, "reused")
-    changed = example.main("--factor", "3")
+    changed = in_process.run(example, "--factor", "3")
     assert changed.states() == {
         **dict.fromkeys(STEPS, "reused"),
         "left": "ran",
@@ -24,5 +22,5 @@ def test_second_run_reuses_everything_and_a_changed_parameter_runs_what_it_reach
         "shout": "ran",
     }
     assert "factor 2.0 → 3.0" in changed.line("left")
-    back = example.main("--factor", "2e0")
+    back = in_process.run(example, "--factor", "2e0")
     assert back.states() == dict.fromkeys(STEPS, "reused")

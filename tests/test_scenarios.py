@@ -242,13 +242,10 @@ def play(scenario: Scenario, length: int, tasks: Sequence[str], main: Main, fres
             raise AssertionError("\n".join([*story, str(error)])) from error
 
 
-def first_of(seeds: Sequence[int], few: int) -> list[object]:
-    """A few of them each time, the others where there is time."""
-    others = [pytest.param(seed, marks=pytest.mark.long) for seed in seeds[few:]]
-    return [*seeds[:few], *others]
+MORE = [pytest.param(seed, marks=pytest.mark.long) for seed in range(3, 10)]
 
 
-@pytest.mark.parametrize("seed", first_of(range(10), 4))
+@pytest.mark.parametrize("seed", [0, 1, 2, *MORE])
 def test_a_plan_is_what_the_run_does_and_nothing_stale_is_reused(
     seed: int, tmp_path: Path, empty_store: Path, fresh: Fresh
 ) -> None:
@@ -258,7 +255,8 @@ def test_a_plan_is_what_the_run_does_and_nothing_stale_is_reused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", first_of(range(100, 102), 1))
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 102))
 def test_so_it_is_with_processes_of_their_own(
     seed: int, tmp_path: Path, empty_store: Path, fresh: Fresh
 ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, variance
 
-from workflow.facts import FOLD
+from workflow.highlights import FOLD
 from workflow.report import aligned, shortened
 
 MEAN = "_mean"

@@ -14,8 +14,9 @@ from workflow.earlier import earlier
 from workflow.errors import WorkflowError
 from workflow.links import run_page
 from workflow.page import render
-from workflow.store import Store, experiment_ids
+from workflow.store import Store
 from workflow.tags import COMMIT, DIRTY
+from workflow.tracking import experiment_ids
 
 PAIRS = "pairs"
 

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from workflow import artifacts, manifest, plan
+from workflow import artifacts, plan
 from workflow.artifacts import Damaged
 from workflow.candidates import Candidates, in_a_sentence, outputs_of
 from workflow.child import ChildRuns, Identities, Inputs
-from workflow.earlier import earlier as as_earlier
 from workflow.explain import in_words, nearest_run, usual_seconds
 from workflow.facts import Compared
 from workflow.fingerprint import Identity, fingerprint, near_keys, summary
 from workflow.heartbeat import OWNER, close_dead, wait_for
 from workflow.lease import Held
-from workflow.pins import pinned_folder, pinned_uri
+from workflow.pins import pinned
 from workflow.plan import Earlier, Node, Outcome
 from workflow.store import Store
 from workflow.surroundings import Surroundings, identify
@@ -174,22 +173,9 @@ class Execution:
 
     def pinned(self, node: Node) -> Outcome:
         """The outputs that the user named, whatever their identity."""
-        uri = pinned_uri(str(node.pin), node.step.name)
-        folder, run_id = pinned_folder(self.store, uri, self.folder / f"pin {node.step.name}")
-        self.handed[uri] = folder
-        run = as_earlier(self.store.run(run_id)) if run_id else None
-        return Outcome(
-            node=node.name,
-            step=node.step.name,
-            state=plan.PINNED,
-            reason=f"pinned to {uri}",
-            run_id=run_id,
-            uri=uri,
-            digest=manifest.digest_of(manifest.read_folder(folder)),
-            earlier=run,
-            metrics=run.metrics if run else {},
-            models=run.models if run else (),
-        )
+        outcome, folder = pinned(self.store, node, self.folder / f"pin {node.step.name}")
+        self.handed[str(outcome.uri)] = folder
+        return outcome
 
     def reused(self, node: Node, earlier: Earlier) -> Outcome:
         """An earlier run stands for this node."""

@@ -7,7 +7,6 @@ seconds since 1970, durations seconds; a number that JSON has no word for (nan, 
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -18,8 +17,6 @@ from workflow.plan import Node, Outcome
 from workflow.sweep import Branch
 
 SCHEMA = 1
-FOLD = "_fold"
-"""The end of the name of a metric that is logged once for each fold of a cross validation."""
 
 
 @dataclass(frozen=True)
@@ -224,35 +221,3 @@ def headline(task: str, outcomes: Sequence[Outcome], combinations: int, planned:
 
 
 ORDER = (plan.FAILED, plan.SKIPPED, plan.RUN, plan.DEPENDS, plan.RAN, plan.REUSED, plan.PINNED)
-
-
-def parent_metrics(facts: Facts) -> dict[str, float]:
-    """The steps' metrics by dotted name, those of a sweep's best combination, and what was saved."""
-    found: dict[str, float] = {"workflow.saved_seconds": facts.saved_seconds}
-    for state in (plan.RAN, plan.REUSED):
-        found[f"workflow.{state}"] = sum(step.state == state for step in facts.steps)
-    for name, step in shown_on_parent(facts).items():
-        # Of a metric logged fold by fold only the last is here; its mean says more.
-        known = {n: v for n, v in step.metrics.items() if v is not None and not n.endswith(FOLD)}
-        found.update({f"{name}.{metric}": value for metric, value in known.items()})
-    return found
-
-
-def shown_on_parent(facts: Facts) -> dict[str, StepFacts]:
-    """Dotted beginning → step. Of a step with many executions, that of the best combination."""
-    count = Counter(step.step for step in facts.steps)
-    best = facts.sweep.branches[0].nodes.values() if facts.sweep else ()
-    found = {}
-    for step in facts.steps:
-        if count[step.step] == 1:
-            found[step.step] = step
-        elif step.node in best:
-            found[f"best.{step.step}"] = step
-    return found
-
-
-def best_parameters(facts: Facts) -> dict[str, str]:
-    """The values of a sweep's best combination, as `best.<swept name>`."""
-    best = facts.sweep.branches[0] if facts.sweep else None
-    known = best is not None and best.value is not None
-    return {f"best.{n}": v for n, v in best.combination.items()} if best and known else {}

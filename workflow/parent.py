@@ -10,7 +10,7 @@ import mlflow
 from mlflow.entities import Run
 from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 
-from workflow import facts, repeat, report
+from workflow import facts, highlights, repeat, report
 from workflow.code import Code
 from workflow.command import Request
 from workflow.credentials import without_credentials
@@ -196,10 +196,11 @@ def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Ex
 
 def record_outcomes(store: Store, run: Run, found: facts.Facts, folder: Path) -> None:
     """The description that people see first, the steps' metrics, and the page with everything."""
-    shown = facts.shown_on_parent(found)
+    shown = highlights.shown_on_parent(found)
     stands = {f"workflow.run.{name}": step.run_id for name, step in shown.items() if step.run_id}
     tags = {**stands, NOTE: encodable(description(found))}
-    store.record(run.info.run_id, facts.best_parameters(found), facts.parent_metrics(found), tags)
+    metrics = highlights.parent_metrics(found)
+    store.record(run.info.run_id, highlights.best_parameters(found), metrics, tags)
     files = {"workflow.json": facts.to_json(found), "workflow.html": page(found)}
     if found.sweep:
         files["leaderboard.txt"] = report.leaderboard(found.sweep, len(found.sweep.branches))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from workflow import artifacts
+from workflow import artifacts, manifest, plan
 from workflow.artifacts import Damaged
+from workflow.earlier import earlier
 from workflow.errors import WorkflowError
 from workflow.manifest import Outputs
+from workflow.plan import Node, Outcome
 from workflow.store import Store
 from workflow.tags import ENTRY_POINT
 
@@ -20,6 +22,30 @@ def pinned_uri(pin: str, step: str) -> str:
     if match := re.fullmatch(r"runs:/([0-9a-f]{32})/?", pin):
         return f"runs:/{match[1]}/{step}"
     return pin
+
+
+def pinned(store: Store, node: Node, into: Path) -> tuple[Outcome, Path]:
+    """What stands for a pinned node, and its outputs as a local folder, which may be a copy in `into`.
+
+    Raises:
+        WorkflowError: as pinned_folder.
+    """
+    uri = pinned_uri(str(node.pin), node.step.name)
+    folder, run_id = pinned_folder(store, uri, into)
+    run = earlier(store.run(run_id)) if run_id else None
+    outcome = Outcome(
+        node=node.name,
+        step=node.step.name,
+        state=plan.PINNED,
+        reason=f"pinned to {uri}",
+        run_id=run_id,
+        uri=uri,
+        digest=manifest.digest_of(manifest.read_folder(folder)),
+        earlier=run,
+        metrics=run.metrics if run else {},
+        models=run.models if run else (),
+    )
+    return outcome, folder
 
 
 def pinned_folder(store: Store, uri: str, into: Path) -> tuple[Path, str | None]:

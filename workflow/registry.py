@@ -6,7 +6,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from workflow.errors import WorkflowError
-from workflow.facts import Facts, StepFacts, shown_on_parent
+from workflow.facts import Facts, StepFacts
+from workflow.highlights import shown_on_parent
 from workflow.store import Store
 
 ALIAS = "candidate"

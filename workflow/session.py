@@ -1,10 +1,8 @@
 """One invocation against the tracking server: from the parent run's beginning to its end."""
 
-import contextlib
 import signal
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,19 +21,19 @@ from workflow.command import Request
 from workflow.credentials import without_credentials
 from workflow.errors import Interrupted, ServerGone, WorkflowError
 from workflow.execute import Execution
-from workflow.explain import usual_seconds
 from workflow.facts import Facts
 from workflow.fingerprint import digest
 from workflow.heartbeat import close_debris, heartbeats
 from workflow.interrupts import signals_raise
 from workflow.launch import Launcher, step_environment
 from workflow.lease import Claims
+from workflow.outlook import Outlook
 from workflow.patience import Patience
 from workflow.plan import Outcome
 from workflow.processes import ends_with
 from workflow.scratch import scratch_folder
 from workflow.surroundings import Surroundings, data_uris, read_surroundings
-from workflow.terminal import Progress, Running, Terminal
+from workflow.terminal import Terminal
 from workflow.tracking import open_store, store_paths
 
 PATCH = "code.patch"
@@ -84,7 +82,6 @@ class Session:
         self.store_paths = store_paths(self.store)
         self.dry = request.flag("dry_run")
         self.terminal = Terminal(request.flag("quiet"), request.flag("verbose"))
-        self.expected: dict[str, float] = {}
         self.fetched = fetch_data(self.data_uris(), folder)
         self.patching = threading.Lock()
 
@@ -101,7 +98,7 @@ class Session:
         with (
             step_environment(self.folder),
             heartbeats(self.store, lambda: self.alive(execution)),
-            self.terminal.watching(lambda: self.progress(execution)),
+            self.terminal.watching(Outlook(execution, self.terminal.verbose).progress),
         ):
             outcomes = execution.run()
         found = parent.facts_of(self.store, self.parent, self.request, around.code, execution)
@@ -153,30 +150,6 @@ class Session:
             self.terminal.say(f"Error: {error}")
             return False
         return True
-
-    def progress(self, execution: Execution) -> Progress:
-        """How far the execution is."""
-        started = dict(execution.children.started) if execution.children else {}
-        alive = set(execution.children.running) if execution.children else set()
-        running = [
-            Running(
-                node=node.name,
-                seconds=time.time() - began,
-                expected=self.usual(node.step.name),
-                log=self.folder / f"{run_id}.log",
-            )
-            for run_id, (node, began) in started.items()
-            if run_id in alive or self.terminal.verbose
-        ]
-        return Progress(len(execution.outcomes), len(execution.nodes), running)
-
-    def usual(self, step: str) -> float:
-        """How long a step took lately: asked for once, and not worth waiting for a server."""
-        if step not in self.expected:
-            self.expected[step] = 0.0
-            with contextlib.suppress(Exception):
-                self.expected[step] = usual_seconds(self.store.find_lately(step, 5))
-        return self.expected[step]
 
     def alive(self, execution: Execution) -> list[str]:
         """The runs whose leases this process keeps."""

@@ -6,7 +6,7 @@ finding a run by fingerprint costs the same among ten runs and among a million.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,15 +17,14 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from workflow.earlier import earlier
-from workflow.errors import WorkflowError, suggestion
+from workflow.errors import WorkflowError
 from workflow.fingerprint import Identity, canonical, fingerprint, near_keys, summary
 from workflow.patience import Patience
 from workflow.plan import Earlier
 from workflow.tags import BANNED, IDENTITY, KIND, NEAR, NOTE, OUTPUTS, PUBLISHED, UNUSABLE
 
 CANDIDATES = 20
-"""How many runs of one fingerprint are considered, newest first: more than one only if some were
-forced, banned or damaged."""
+"""How many runs of one fingerprint are considered, newest first: of some the outputs may be damaged."""
 LONGEST_TAG = 8_000
 MOST_TAGS = 100
 """How many tags MLflow takes at once."""
@@ -250,15 +249,3 @@ class Store:
 def fit_name(name: str) -> str:
     """A name of a parameter, metric or tag that MLflow takes."""
     return re.sub(r"[^/\w.\- ]", "_", name)[:LONGEST_NAME]
-
-
-def experiment_ids(client: MlflowClient, names: Sequence[str]) -> tuple[str, ...]:
-    """The ids of experiments given by name. Raises WorkflowError for one that does not exist."""
-    found = []
-    for name in names:
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            known = [e.name for e in client.search_experiments(max_results=200)]
-            raise WorkflowError(f"no experiment {name!r} to reuse from{suggestion(name, known)}")
-        found.append(str(experiment.experiment_id))
-    return tuple(found)

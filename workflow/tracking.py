@@ -1,17 +1,20 @@
 """Which tracking server it is, and which of its files lie on this disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy import make_url
 
 from workflow.artifacts import local_folder
 from workflow.command import Request, split
 from workflow.credentials import without_credentials
+from workflow.errors import WorkflowError, suggestion
 from workflow.first_use import sqlite_file
 from workflow.patience import Patience
-from workflow.store import Store, experiment_ids
+from workflow.store import Store
 
 
 def make_uri_absolute() -> None:
@@ -30,6 +33,18 @@ def open_store(run: Run, request: Request, patience: Patience) -> Store:
     looked_in = tuple(dict.fromkeys((experiment, *others)))
     uri = without_credentials(mlflow.get_tracking_uri())
     return Store(client, uri, experiment, looked_in, patience)
+
+
+def experiment_ids(client: MlflowClient, names: Sequence[str]) -> tuple[str, ...]:
+    """The ids of experiments given by name. Raises WorkflowError for one that does not exist."""
+    found = []
+    for name in names:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            known = [e.name for e in client.search_experiments(max_results=200)]
+            raise WorkflowError(f"no experiment {name!r} to reuse from{suggestion(name, known)}")
+        found.append(str(experiment.experiment_id))
+    return tuple(found)
 
 
 def store_paths(store: Store) -> tuple[Path, ...]:
