@@ -1,13 +1,21 @@
-"""The first use of an empty SQLite store, by several processes at once."""
+"""The first use of an empty database as the store, by several processes at once."""
 
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow import MlflowClient
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+SERVER_LOCKS = {
+    "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow tables'))",
+    "mysql": "SELECT GET_LOCK('mlflow tables', 60)",
+}
+"""How one waits for one's turn on a server: as long as it takes, or so many seconds."""
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -18,19 +26,19 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def make_tables(uri: str) -> None:
-    """Makes sure that a SQLite store has its tables.
+    """Makes sure that a database used as the store has its tables.
 
-    MLflow makes them when they are missing, but two processes that do it at the same time spoil the
-    file for good. So here one goes after the other.
+    MLflow makes them when they are missing, but two processes that do it at the same time fail, or
+    spoil a SQLite file for good. So here one goes after the other.
     """
-    file = sqlite_file(uri)
-    if file:
-        with one_at_a_time(file.parent):
+    file, backend = sqlite_file(uri), re.split(r"[:+]", uri)[0]
+    if file or backend in SERVER_LOCKS:
+        with folder_lock(file.parent) if file else server_lock(uri, SERVER_LOCKS[backend]):
             MlflowClient(uri).search_experiments(max_results=1)
 
 
 @contextlib.contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Only one process is in such a block for a folder at a time, where the disk knows locks."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)  # the folder itself: a lock file would be left behind
@@ -40,3 +48,14 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def server_lock(uri: str, statement: str) -> Iterator[None]:
+    """The same for a database server, which frees a lock with the connection that took it."""
+    engine = create_engine(uri)
+    with contextlib.ExitStack() as stack:
+        stack.callback(engine.dispose)
+        with contextlib.suppress(SQLAlchemyError):  # MLflow meets the same error, and waits
+            stack.enter_context(engine.connect()).execute(text(statement))
+        yield
