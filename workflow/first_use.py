@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
+
+from workflow.errors import WorkflowError
 
 SERVER_LOCKS = {
     "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow tables'))",
@@ -52,10 +56,21 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def server_lock(uri: str, statement: str) -> Iterator[None]:
-    """The same for a database server, which frees a lock with the connection that took it."""
-    engine = create_engine(uri)
-    with contextlib.ExitStack() as stack:
-        stack.callback(engine.dispose)
-        with contextlib.suppress(SQLAlchemyError):  # MLflow meets the same error, and waits
-            stack.enter_context(engine.connect()).execute(text(statement))
+    """The same for a database server, which frees a lock with the connection that took it.
+
+    Raises:
+        MlflowException: it does not answer, as MLflow says it of a store that it knows already.
+        WorkflowError: the driver for it is not installed.
+    """
+    try:
+        engine = create_engine(uri)
+        connection = engine.connect()
+    except SQLAlchemyError as error:
+        said = str(getattr(error, "orig", error)).strip()
+        raise MlflowException(said, error_code=TEMPORARILY_UNAVAILABLE) from None
+    except ModuleNotFoundError as error:
+        raise WorkflowError(f"the tracking server's database needs the package {error.name}") from None
+    with contextlib.closing(connection):
+        connection.execute(text(statement))
         yield
+    engine.dispose()

@@ -49,7 +49,7 @@ def started(task: str, patience: Patience) -> Iterator[Run]:
     # The end of every run would print two lines of links; the report ends with the one that matters.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     make_uri_absolute()
-    make_tables(mlflow.get_tracking_uri())
+    patience.ask(lambda: make_tables(mlflow.get_tracking_uri()))
     name = None if given else os.environ.get("MLFLOW_RUN_NAME") or task
     # Owned from its first moment on, so that whatever happens somebody will close it.
     run = patience.ask(lambda: mlflow.start_run(run_name=name, tags={OWNER: owner()}))

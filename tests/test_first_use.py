@@ -1,0 +1,32 @@
+"""Which stores have tables to be made, and what is said where that cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow.errors import WorkflowError
+from workflow.first_use import make_tables, sqlite_file
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("sqlite:////data/mlflow.db", Path("/data/mlflow.db")),
+        ("sqlite:///mlflow.db", Path("mlflow.db")),
+        ("sqlite:///a%20b.db", Path("a b.db")),
+        ("sqlite:///:memory:", None),
+        ("http://host:5000", None),
+        ("postgresql://me@host/db", None),
+    ],
+)
+def test_only_a_database_in_a_file_has_a_folder_to_lock(uri: str, file: Path | None) -> None:
+    assert sqlite_file(uri) == file
+
+
+def test_a_missing_driver_is_one_sentence() -> None:
+    with pytest.raises(WorkflowError, match="needs the package pymysql"):
+        make_tables("mysql+pymysql://me:secret@host.invalid/db")
+
+
+def test_a_server_that_is_asked_over_http_has_made_its_tables_itself() -> None:
+    make_tables("http://host.invalid:1")
