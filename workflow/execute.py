@@ -23,6 +23,8 @@ from workflow.surroundings import Surroundings, identify
 from workflow.tags import USER
 
 NOT_DONE = (plan.FAILED, plan.SKIPPED)
+LOOK = 0.5
+"""Seconds between two looks whether a signal asked the workflow to end."""
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Execution:
                 while sorter.is_active():
                     for name in sorter.get_ready():
                         waiting[pool.submit(self.settle_in_turn, self.nodes[name])] = name
-                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    # A signal that comes just before a wait is noticed only after it.
+                    for future in wait(waiting, LOOK, FIRST_COMPLETED).done:
                         name = waiting.pop(future)
                         self.outcomes[name] = future.result()
                         sorter.done(name)

@@ -20,7 +20,7 @@ from workflow.execute import Execution
 from workflow.first_use import make_tables
 from workflow.heartbeat import OWNER
 from workflow.page import page
-from workflow.patience import Patience
+from workflow.patience import GIVE_UP, Patience
 from workflow.processes import owner, starters
 from workflow.store import Store
 from workflow.surroundings import Surroundings
@@ -49,7 +49,8 @@ def started(task: str, patience: Patience) -> Iterator[Run]:
     # The end of every run would print two lines of links; the report ends with the one that matters.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     make_uri_absolute()
-    patience.ask(lambda: make_tables(mlflow.get_tracking_uri()))
+    # Not `ask`, which would take those before us in the queue for a server that is away.
+    patience.try_for(GIVE_UP, lambda: make_tables(mlflow.get_tracking_uri()))
     name = None if given else os.environ.get("MLFLOW_RUN_NAME") or task
     # Owned from its first moment on, so that whatever happens somebody will close it.
     run = patience.ask(lambda: mlflow.start_run(run_name=name, tags={OWNER: owner()}))
