@@ -55,6 +55,7 @@ def test_nothing_is_left_of_a_crowd(crowd: tuple[Project, list[Done]]) -> None:
     assert not any("locked" in done.text for done in all_done)
 
 
+@pytest.mark.long
 def test_a_sleeper_is_passed_over_and_cannot_publish_when_it_wakes(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:

@@ -300,6 +300,7 @@ def test_the_workflow_ends_with_an_mlflow_run_that_has_a_shell_in_between(
     assert project.children("hold")[0].info.status == "KILLED"
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_ends_a_main_that_cannot_end(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:

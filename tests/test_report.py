@@ -224,6 +224,7 @@ def on_a_terminal(project: Project, *arguments: str, **variables: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_colour_and_progress_only_on_a_terminal_and_quiet_gives_the_result_alone(
     example: Project,
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_server_that_is_away_is_waited_for_and_one_that_is_gone_ends_the_workf
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_a_full_disk_left_behind_is_never_taken_for_a_result(
     make_project: Callable[..., Project],
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_failing_branch_loses_no_other_unless_told_to_and_the_exit_code_says_s
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_step_that_takes_too_long_is_ended_and_tried_again_and_the_table_says_so(
     swept: Swept,
 ) -> None:
