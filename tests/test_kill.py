@@ -203,7 +203,8 @@ def aftermath_of(group: Group, project: Project) -> Aftermath:
     with ThreadPoolExecutor(3) as pool:
         deaths = dict(zip(group, pool.map(lambda cell: die(project, cell), group), strict=True))
     published = published_runs(project)
-    again = [death.number for cell, death in deaths.items() if cell.signal == KILL]
+    unfinished = [d for c, d in deaths.items() if c.signal == KILL and c.child != "FINISHED"]
+    again = [death.number for death in unfinished]
     return Aftermath(project, deaths, published, again, project.main("--sweep", f"{{number: {again}}}"))
 
 
@@ -254,6 +255,7 @@ def test_the_next_orchestrator_reuses_what_was_finished_and_runs_what_was_not(
     for number in aftermath.tried_again:
         run = aftermath.project.client.get_run(str(hold_run(aftermath.project, number)))
         made = aftermath.project.outputs(run, "hold")
+        assert [file.name for file in made.iterdir()] == ["number.txt"]
         assert (made / "number.txt").read_text() == f"base\n{number} {{}}\n"
         assert "workflow.published" in run.data.tags
 
