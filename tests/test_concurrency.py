@@ -66,10 +66,10 @@ def test_a_sleeper_is_passed_over_and_cannot_publish_when_it_wakes(
         gate.wait()
         slept = str(hold_run(project, 1))
         sleeper.main.suspend()
-        with starting(project, "hold", "--wait", "false", name="hasty") as hasty:
-            other = project.main("hold")
-            assert hasty.wait().states()["hold"] == "ran"
-        assert f"waits for run {slept[:8]}" in other.text
+        with starting(project, "hold", name="patient") as patient:
+            wait_until(lambda: patient.says(f"waits for run {slept[:8]}"), "a second orchestrator")
+            assert project.main("hold", "--wait", "false").states()["hold"] == "ran"
+            other = patient.wait()
         assert other.code == 0, other.text
         assert project.client.get_run(slept).info.status == "KILLED"
         assert "orchestrator died" in project.client.get_run(slept).data.tags["mlflow.note.content"]

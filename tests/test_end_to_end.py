@@ -4,6 +4,7 @@ Each test goes on where the one before it ended, so that every promise costs onl
 """
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import sys
@@ -20,11 +21,12 @@ pytestmark = pytest.mark.slow
 STEPS = ("preprocess", "train", "predict")
 ALL_REUSED = dict.fromkeys(STEPS, "reused")
 ALL_RAN = dict.fromkeys(STEPS, "ran")
+BASH = shutil.which("bash")
 FEATURES = ["Pclass", "SibSp", "Parch"]
 
 
 class Clone(Project):
-    """A clone whose store is MLflow's default one, and in which every bash leaves a mark."""
+    """A clone whose store is MLflow's default one, and in which every start of bash leaves a mark."""
 
     @property
     def marks(self) -> Path:
@@ -45,8 +47,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Clone:
     base = tmp_path_factory.mktemp("clean")
     origin = new_project(base / "origin", empty_store, "titanic")
     origin.git("clone", "--quiet", str(origin.folder), str(base / "clone"))
-    (base / "mark.sh").write_text(f"echo started >> '{base / 'marks'}'\n")
-    variables = {"MLFLOW_TRACKING_URI": "", "BASH_ENV": str(base / "mark.sh")}
+    (base / "bin").mkdir()
+    (base / "bin/bash").write_text(f"#!/bin/sh\necho started >> '{base}/marks'\nexec {BASH} \"$@\"\n")
+    (base / "bin/bash").chmod(0o755)
+    path = f"{base / 'bin'}{os.pathsep}{origin.environment()['PATH']}"
+    variables = {"MLFLOW_TRACKING_URI": "", "PATH": path}
     return Clone(base / "clone", f"sqlite:///{base / 'clone' / 'mlflow.db'}", variables)
 
 

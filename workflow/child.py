@@ -177,7 +177,7 @@ class ChildRuns:
     def publish(self, node: Node, identities: Identities, run_id: str, digest: str) -> str | None:
         """Makes a run reusable, unless what it read may have changed while it ran: says so then."""
         if changed_meanwhile(identities, self.identities(node)):
-            return "its code or data changed while it ran, so it is not reused later"
+            return "its code, data or packages changed while it ran, so it is not reused later"
         warning = self.compare(node, identities, run_id, digest)
         self.store.publish(run_id, identities, digest)
         return warning
@@ -224,6 +224,9 @@ def with_attempts(reason: str, attempts: int) -> str:
 
 
 def changed_meanwhile(before: Identities, now: Identities) -> bool:
-    """Did the step's own files or its data change? Other files of the project do not matter here."""
+    """Did the step's own files, its data or the packages change?
+
+    Other files of the project do not matter here.
+    """
     one, other = before["code"], now["code"]
-    return (one.code, one.data) != (other.code, other.data)
+    return (one.code, one.data, one.environment) != (other.code, other.data, other.environment)

@@ -5,11 +5,13 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
 from workflow.credentials import refuse_credentials
+from workflow.environment import read_environment
 from workflow.errors import WorkflowError, suggestion
 from workflow.fingerprint import MODES
 from workflow.graph import Workflow, read_workflow
@@ -75,15 +77,23 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
         if given is None:
             return HELP_SHOWN
         request = make_request(project, workflow, given)
+        installed = read_environment(project, workflow.environment_file)
     except WorkflowError as error:
         return refuse(error)
     # Here, because importing MLflow takes longer than all of the above.
     try:
+        from workflow import fork_server
+        from workflow.launch import Launcher
         from workflow.session import run_request
     except KeyboardInterrupt:  # nothing has begun yet; from here on the session sees to signals
         return 128 + signal.SIGINT
 
-    return run_request(project, request)
+    server = fork_server.start(project, request, installed)
+    try:
+        return run_request(project, request, partial(Launcher, fork_server=server))
+    finally:
+        if server:
+            server.close()
 
 
 def refuse(error: WorkflowError) -> int:

@@ -57,8 +57,16 @@ def package_name(requirement: str) -> str | None:
 
 @cache
 def installed_version(name: str) -> str:
-    """The version in the running interpreter's environment, which is the steps' too."""
+    """The version in the running interpreter's environment, which is the steps' too.
+
+    Remembered, because main asks often; `look_again` when time has passed.
+    """
     try:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def look_again() -> None:
+    """Forgets the versions: somebody may have installed others."""
+    installed_version.cache_clear()

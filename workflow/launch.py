@@ -16,20 +16,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from mlflow import projects
+from mlflow.exceptions import MlflowException
 
+from workflow.environment import look_again
+from workflow.fork_server import ForkServer
 from workflow.graph import Step
 from workflow.processes import end_processes_of
 
 HERE = Path(__file__).parent
+ADDRESS = "fork-server"
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """Where steps run: the project, the experiment, and a temporary folder for logs and downloads."""
+    """Where steps run: the project, the experiment, and a temporary folder for logs and downloads.
+
+    `fork_server`, if there is one, saves them the import of their packages.
+    """
 
     project: Path
     experiment_id: str
     folder: Path
+    fork_server: ForkServer | None = None
 
     def log_of(self, run_id: str) -> Path:
         """The file that a step's output goes to."""
@@ -41,13 +50,11 @@ class Launcher:
         Returns:
             None if its process ended with exit code 0, else how it failed, in words.
         """
-        from mlflow import (
-            projects,
-        )  # a second's import that a workflow of reused steps does not need
-        from mlflow.exceptions import MlflowException
-
         for end in ("pid", "exit", "timeout"):
             self.file(run_id, end).unlink(missing_ok=True)
+        look_again()
+        if self.fork_server:
+            self.fork_server.prepare(self.folder / ADDRESS)
         timer = threading.Timer(step.timeout or 0, self.stop, [run_id, "timeout"])
         timer.daemon = True
         if step.timeout:
@@ -70,6 +77,7 @@ class Launcher:
         finally:
             timer.cancel()
             end_processes_of(run_id)
+            look_again()
         return self.failure(step, run_id, time.monotonic() - started, problem)
 
     def failure(self, step: Step, run_id: str, seconds: float, problem: str) -> str | None:
@@ -140,6 +148,7 @@ def step_environment(folder: Path) -> Iterator[None]:
         WORKFLOW_PYTHON=sys.executable,
         WORKFLOW_SUPERVISOR=str(HERE / "supervisor.py"),
         WORKFLOW_LOGS=str(folder),
+        WORKFLOW_FORK_SERVER=str(folder / ADDRESS),
         WORKFLOW_PID=str(os.getpid()),
         TMPDIR=str(temporary),
         PATH=f"{python}{os.pathsep}{before.get('PATH', os.defpath)}",

@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,10 +37,11 @@ from workflow.terminal import Terminal
 from workflow.tracking import open_store, store_paths
 
 PATCH = "code.patch"
+MakeLauncher = Callable[[Path, str, Path], Launcher]
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 
-def run_request(project: Path, request: Request, launcher: type[Launcher] = Launcher) -> int:
+def run_request(project: Path, request: Request, launcher: MakeLauncher = Launcher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
     patience = Patience(without_credentials(mlflow.get_tracking_uri()), say)
     with scratch_folder() as folder, signals_raise():
@@ -73,7 +74,7 @@ class Session:
         run: Run,
         folder: Path,
         *,
-        launcher: type[Launcher],
+        launcher: MakeLauncher,
         patience: Patience,
     ) -> None:
         self.project, self.request, self.parent, self.folder = project, request, run, folder

@@ -7,8 +7,13 @@ gone, however that came about.
 
 import contextlib
 import ctypes
+import json
 import os
+import select
+import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +25,10 @@ LOOK = 0.5
 """Seconds between two looks whether the orchestrator is still there."""
 GRACE = 5.0
 """Seconds that a step has to end by itself after SIGTERM."""
+PATIENCE = 60.0
+"""Seconds to wait for a copy; the packages may have to be imported first."""
+LONGEST = 1 << 20
+"""Bytes of a message, most of them environment variables."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MOST_GENERATIONS = 50
 
@@ -53,8 +62,75 @@ def main(command: str) -> int:
     return code
 
 
-def start(command: str, log_file: Path) -> subprocess.Popen[bytes]:
-    """The step's first process, in a group of its own."""
+def start(command: str, log_file: Path) -> "Process":
+    """The step's first process, in a group of its own: a copy of the fork server, or a new bash."""
+    return ask_for_copy(command, log_file) or start_bash(command, log_file)
+
+
+class Copy:
+    """A step that the fork server made, with what is used of Popen."""
+
+    def __init__(self, minder: socket.socket, pid: int) -> None:
+        self.minder, self.pid = minder, pid
+        self.code: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code. Raises TimeoutExpired."""
+        if self.code is None:
+            if not select.select([self.minder], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            said = self.minder.recv(LONGEST)
+            self.code = int(said) if said else -signal.SIGKILL
+        return self.code
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.code
+
+
+Process = subprocess.Popen[bytes] | Copy
+
+
+def ask_for_copy(command: str, log_file: Path) -> Copy | None:
+    """A copy of the fork server that becomes the step; None where bash has to run the command."""
+    words = words_of_module(command)
+    variables = dict(os.environ)
+    call = {"words": words, "folder": str(Path.cwd()), "variables": variables, "log": str(log_file)}
+    minder = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        minder.settimeout(PATIENCE)
+        if words:
+            minder.connect(os.environ["WORKFLOW_FORK_SERVER"])
+            minder.send(json.dumps(call).encode())
+            pid = int(minder.recv(LONGEST))
+            minder.send(b"!")  # from here on it runs, and never before
+            minder.settimeout(None)
+            return Copy(minder, pid)
+    except (OSError, KeyError, ValueError):
+        minder.close()
+    return None
+
+
+def words_of_module(command: str) -> list[str]:
+    """`module`, arguments… of `python -m module arguments…`; nothing if any of it is up to bash.
+
+    What a BASH_ENV of the user's would do is, too.
+    """
+    text = command.strip()
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return []
+    plain = shlex.join(words) == text and words[:2] == ["python", "-m"]
+    python = shutil.which("python") or ""
+    same = Path(python).parent == Path(os.environ["WORKFLOW_PYTHON"]).parent
+    return words[2:] if plain and same and "BASH_ENV" not in os.environ else []
+
+
+def start_bash(command: str, log_file: Path) -> subprocess.Popen[bytes]:
+    """A new bash with the command."""
     with log_file.open("ab") as log:
         return subprocess.Popen(
             ["bash", "-c", command],
@@ -92,7 +168,7 @@ def prepare_step() -> None:
     ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def wait(process: subprocess.Popen[bytes], logs: Path, run_id: str) -> int:
+def wait(process: "Process", logs: Path, run_id: str) -> int:
     """The exit code. Raises Stop when the step shall end."""
     while True:
         try:
@@ -108,7 +184,7 @@ def refuse_to_outlive(logs: Path, run_id: str) -> None:
         raise Stop
 
 
-def end_all(process: subprocess.Popen[bytes]) -> None:
+def end_all(process: "Process") -> None:
     """SIGTERM to the step if it still runs; SIGKILL, after a while, to all that it left behind."""
     if process.poll() is None:
         kill_group(process.pid, signal.SIGTERM)

@@ -1,0 +1,386 @@
+"""Steps as copies of a process with their packages imported: the same as a new Python, only sooner."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import ROOT, Done, Project, new_project
+from tests.started import Gate, Started, lives, starting, wait_until
+from workflow.graph import read_workflow
+from workflow.preload import imports_of, packages_of
+from workflow.supervisor import words_of_module
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every step has a new Python")
+
+PROBE = '''"""Tells all that a step could see of the process that it is."""
+
+import atexit, gc, json, locale, logging, multiprocessing, os, random
+import signal, sys, tempfile, threading, time
+from pathlib import Path
+
+import click
+import mlflow
+import numpy
+
+from steps import numbers
+from workflow.step import step
+
+RUN = os.environ.get("MLFLOW_RUN_ID")  # MLflow removes it; the pool has none
+OF_ONE_RUN = ("MLFLOW_RUN_ID", "WORKFLOW_LOGS", "WORKFLOW_PID", "WORKFLOW_FORK_SERVER", "TMPDIR", "_")
+
+
+def facts() -> dict:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        squared = pool.map(abs, [-3])
+    return {
+        "arguments": sys.argv,
+        "path": sys.path,
+        "flags": str(sys.flags),
+        "folder": os.getcwd(),
+        "module": [__name__, __file__, __spec__.name, sys.modules["__main__"].__dict__ is globals()],
+        "project": sorted(n for n in sys.modules if n.split(".")[0] in ("steps", "workflow", "main")),
+        "signals": {str(n): str(signal.getsignal(n)) for n in signal.valid_signals()},
+        "blocked": [str(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
+        "leads its session": os.getsid(0) == os.getpgid(0) == os.getpid(),
+        "umask": os.umask(0o022),
+        "variables": {n: v for n, v in os.environ.items() if n not in OF_ONE_RUN},
+        "run": mlflow.active_run().info.run_id == RUN,
+        "store": mlflow.get_tracking_uri(),
+        "temporary": tempfile.gettempdir() == os.environ["TMPDIR"],
+        "stdin": sys.stdin.read(),
+        "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering],
+        "encoding": [sys.stdout.encoding, sys.stderr.encoding, locale.getlocale()],
+        "threads": [thread.name for thread in threading.enumerate()],
+        "memory": [gc.isenabled(), gc.get_threshold()],
+        "logging": [logging.root.level, logging.getLogger("mlflow").getEffectiveLevel()],
+        "files": sorted(t for t in map(target, os.listdir("/proc/self/fd")) if t in ("socket", "pipe")),
+        "hooks": [sys.gettrace(), sys.excepthook is sys.__excepthook__],
+        "processes": squared,
+    }
+
+
+def target(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}").split(":")[0]
+    except OSError:
+        return ""
+
+
+def say_later() -> None:
+    time.sleep(0.3)
+    print("said by a thread")
+
+
+@click.command()
+@click.option("--source")
+@click.option("--limit", type=int)
+def main(source: str, limit: int) -> None:
+    with step() as outputs:
+        if limit == 10:
+            (outputs / "facts.json").write_text(json.dumps(facts(), indent=1))
+        lots = {"drawn": [random.random(), float(numpy.random.rand())], "began as": sys.orig_argv}
+        (outputs / "lots.json").write_text(json.dumps(lots))
+    atexit.register(print, "said at the end")
+    threading.Thread(target=say_later).start()
+    print("said as an error", file=sys.stderr)
+    print("said without a line feed", end=" ")
+    if limit == 13:
+        raise ValueError("an unlucky number")
+    if limit == 14:
+        sys.exit(limit)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Project:
+    found = new_project(tmp_path_factory.mktemp("probe") / "project", empty_store)
+    (found.folder / "steps/gather.py").write_text(PROBE)
+    found.commit("a step that looks around")
+    return found
+
+
+@pytest.fixture(scope="module")
+def both(probe: Project) -> dict[str, Path]:
+    """The outputs of the same step as a copy and in a new Python."""
+    return {warm: outputs_of_gather(probe, "--warm", warm) for warm in ("true", "false")}
+
+
+def outputs_of_gather(project: Project, *arguments: str) -> Path:
+    done = project.main("gather", "--rerun", "all", *arguments)
+    assert done.code == 0, done.text
+    return project.outputs(project.children("gather")[0], "gather")
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_copy_is_as_new_where_the_project_has_two_names(
+    probe: Project, both: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(probe.folder)
+    main = str(tmp_path / "link/main.py")
+    done = probe.command(sys.executable, main, "gather", "--rerun", "all", cwd=tmp_path)
+    assert done.code == 0, done.text
+    outputs = probe.outputs(probe.children("gather")[0], "gather")
+    assert was_a_copy(outputs)
+    one, other = (json.loads((o / "facts.json").read_text()) for o in (outputs, both["false"]))
+    assert one["project"] == other["project"]
+    assert one["module"] == other["module"]
+
+
+def was_a_copy(outputs: Path) -> bool:
+    return json.loads((outputs / "lots.json").read_text())["began as"][1].endswith("main.py")
+
+
+@linux_only
+@pytest.mark.slow
+def test_a_step_is_a_copy_unless_the_user_wants_a_new_python(both: dict[str, Path]) -> None:
+    assert was_a_copy(both["true"])
+    assert not was_a_copy(both["false"])
+
+
+@linux_only
+@pytest.mark.slow
+def test_a_step_cannot_tell_a_copy_from_a_new_python(both: dict[str, Path]) -> None:
+    copy, new = (json.loads((outputs / "facts.json").read_text()) for outputs in both.values())
+    assert new["run"] and new["temporary"] and new["leads its session"]
+    assert {key: copy[key] for key in new} == new
+
+
+@linux_only
+@pytest.mark.slow
+def test_two_copies_draw_different_lots(both: dict[str, Path], probe: Project) -> None:
+    again = outputs_of_gather(probe)
+    one, other = (json.loads((o / "lots.json").read_text())["drawn"] for o in (both["true"], again))
+    assert not set(one) & set(other)
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "end"),
+    [(13, "ValueError: an unlucky number"), pytest.param(14, "exit code 14", marks=pytest.mark.long)],
+)
+def test_what_a_step_says_until_its_very_end_and_how_it_ends_is_the_same(
+    probe: Project, limit: int, end: str
+) -> None:
+    ended = {warm: log_of(probe, "--limit", str(limit), "--warm", warm) for warm in ("true", "false")}
+    assert ended["true"] == ended["false"]
+    code, log, said = ended["true"]
+    assert code == 1
+    assert "said as an error\n" in log
+    assert "said without a line feed said by a thread\nsaid at the end\n" in log
+    assert end in log + said
+    assert "fork" not in log
+
+
+def log_of(project: Project, *arguments: str) -> tuple[int, str, str]:
+    done = project.main("gather", "--rerun", "all", *arguments)
+    run = project.children("gather")[0]
+    log = Path(project.outputs(run, f"{run.info.run_id}.log")).read_text()
+    log = re.sub(r'  File "<frozen runpy>".*\n', "", log)  # a new Python shows these two lines first
+    return done.code, log, re.sub(r"\b[0-9a-f]{8,32}\b|[0-9.]+ s\b", "…", said(done))
+
+
+def said(done: Done) -> str:
+    return done.text.partition("step  ")[0]
+
+
+# -- when a step gets a new Python
+
+METADATA = "Metadata-Version: 2.1\nName: fake\nVersion: {}\n"
+TELLS = "import sys; print('began as', sys.orig_argv)"
+
+
+@linux_only
+@pytest.mark.slow
+def test_after_a_package_was_upgraded_no_step_is_a_copy_with_the_old_one(
+    example: Project, tmp_path: Path
+) -> None:
+    metadata = tmp_path / "fake-1.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(METADATA.format(1))
+    example.edit("python_env.yaml", "dependencies:", "dependencies:\n  - fake")
+    upgrade = f"Path({str(metadata)!r}).write_text({METADATA.format(2)!r})"
+    for name, line in (("gather", TELLS), ("left", upgrade), ("join", TELLS)):
+        example.edit(f"steps/{name}.py", "    with step()", f"    {line}\n    with step()")
+    example.commit("left upgrades a package")
+    example.variables["PYTHONPATH"] = str(tmp_path)
+    done = example.main("join", "--jobs", "1")
+    assert done.code == 0, done.text
+    assert "'main.py'" in log(example, "gather")
+    assert "'-m'" in log(example, "join")
+    assert "packages changed while it ran" in done.line("left")
+    again = example.main("join").states()
+    assert again == {"gather": "ran", "left": "ran", "right": "ran", "join": "reused"}
+
+
+def log(project: Project, step: str) -> str:
+    run = project.children(step)[0]
+    return project.outputs(run, f"{run.info.run_id}.log").read_text()
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_main_with_options_of_python_gives_its_steps_a_new_one(probe: Project) -> None:
+    done = probe.command(sys.executable, "-O", "main.py", "gather", "--rerun", "all")
+    assert done.code == 0, done.text
+    assert not was_a_copy(probe.outputs(probe.children("gather")[0], "gather"))
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_step_whose_command_only_bash_can_read_gets_bash(example: Project) -> None:
+    example.edit("MLproject", '"python -m steps.gather', '"WORDS=$((6 * 7)) python -m steps.gather')
+    example.edit("steps/gather.py", "    with step()", f"    {TELLS}\n    with step()")
+    example.edit("steps/gather.py", "from pathlib", "import os\nfrom pathlib")
+    example.edit("steps/gather.py", "    with step()", "    print(os.environ['WORDS'])\n    with step()")
+    done = example.main("gather")
+    assert done.code == 0, done.text
+    assert "'-m'" in log(example, "gather") and "\n42\n" in log(example, "gather")
+
+
+@linux_only
+@pytest.mark.slow
+def test_the_death_of_the_fork_server_hurts_no_step(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    relay = make_project("relay")
+    gate = Gate(tmp_path / "gate")
+    with starting(relay, variables=gate.variables) as one:
+        gate.wait()
+        assert gate.step.cmdline()[1] == "main.py"
+        server_of(one).kill()
+        time.sleep(0.5)
+        gate.open()
+        done = one.wait()
+    assert done.states() == {"base": "ran", "hold": "ran"}, done.text
+    with starting(relay, "--number", "2", variables=gate.variables) as one:
+        wait_until(lambda: len(one.main.children()) == 1, "the fork server")
+        server_of(one).kill()
+        assert one.wait().states() == {"base": "reused", "hold": "ran"}
+
+
+def server_of(one: Started) -> psutil.Process:
+    return next(p for p in one.main.children() if p.cmdline() == one.main.cmdline())
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["supervisor", "minder"])
+def test_no_copy_outlives_who_watches_it(
+    make_project: Callable[..., Project], tmp_path: Path, who: str
+) -> None:
+    relay = make_project("relay")
+    gate = Gate(tmp_path / "gate")
+    with starting(relay, variables=gate.variables) as one:
+        gate.wait()
+        step, child, minder = gate.step, gate.child, gate.step.parent()
+        supervisor = next(p for p in one.main.children() if "supervisor.py" in " ".join(p.cmdline()))
+        (supervisor if who == "supervisor" else minder).kill()
+        wait_until(lambda: not lives(step) and not lives(child), "the end of the step", 10)
+        done = one.wait()
+    assert done.code == 1
+    assert done.states() == {"base": "ran", "hold": "failed"}
+
+
+@linux_only
+def test_a_package_that_starts_a_thread_is_not_copied() -> None:
+    fork = "import os; from workflow import fork_server; child = os.fork()"
+    check = "fork_server.refuse_threads() if not child else os.wait()"
+    thread = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    assert python(f"{fork}; {check}").stderr == ""
+    assert "a package has started threads" in python(f"{fork}; {thread}; {check}").stderr
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@given(st.lists(WORDS, max_size=5))
+def test_whatever_mlflow_quotes_is_read_as_bash_reads_it(words: list[str]) -> None:
+    with_python_on_path()
+    assert words_of_module(f"python -m steps.x {shlex.join(words)}") == ["steps.x", *words]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -m steps.x > file",
+        "python -m steps.x; true",
+        "python -m steps.x $HOME",
+        "python -m steps.x *.csv",
+        "python -m steps.x ~",
+        "python -m steps.x # note",
+        "python -m steps.x {a,b}",
+        "python -m steps.x 'open",
+        "A=1 python -m steps.x",
+        "python steps/x.py",
+        "python -u -m steps.x",
+        "python3 -m steps.x",
+        "",
+    ],
+)
+def test_what_else_bash_could_make_of_a_command_is_left_to_bash(command: str) -> None:
+    with_python_on_path()
+    assert words_of_module(command) == []
+
+
+def with_python_on_path() -> None:
+    os.environ["WORKFLOW_PYTHON"] = sys.executable
+    assert (
+        shutil.which("python")
+        and Path(str(shutil.which("python"))).parent == Path(sys.executable).parent
+    )
+
+
+# -- what the server imports
+
+
+def test_what_steps_import_is_read_in_their_order_and_without_the_projects_own(tmp_path: Path) -> None:
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps/one.py").write_text(
+        "import skops.io\nfrom steps import two\nfrom . import three\n"
+        "if __debug__:\n    import xml\n\ndef later():\n    import sqlite3\n"
+    )
+    (tmp_path / "steps/two.py").write_text(
+        "from sklearn import svm, tree\nimport no_such_package, two\n"
+    )
+    (tmp_path / "two.py").touch()
+    entry = 'one: {command: "python -m steps.one"}'
+    workflow = read_workflow(f"name: x\nentry_points:\n  main: {{command: x}}\n  {entry}\n")
+    found = packages_of(tmp_path, workflow.steps.values())
+    assert found == {"steps.one": [("skops.io", ()), ("sklearn", ("svm", "tree"))]}
+
+
+def test_a_package_that_is_edited_where_it_lies_is_imported_by_the_step_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "edited_in_place.py").touch()
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/one.py").write_text("import edited_in_place, json, click")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert imports_of(tmp_path / "project", ["one.py"]) == [("json", ()), ("click", ())]

@@ -1,0 +1,228 @@
+"""Steps as copies of one process that has their packages imported already: seconds less for each.
+
+main forks that process before it opens a file or starts a thread. Once a step shall run, it imports
+what the steps import, but nothing of the project; a supervisor then asks it for a copy of itself, and
+the copy becomes the step. No copy is ever used twice. Linux only; and wherever anything is not as it
+must be, a supervisor gets no copy and starts a new interpreter.
+
+    main ── fork server ── minder ── step
+      └──── supervisor ······┘
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import re
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+from mlflow.store.db.db_types import DATABASE_ENGINES
+
+from workflow.command import Request
+from workflow.environment import read_environment
+from workflow.forked_step import Call, become, begin
+from workflow.preload import Import, packages_of
+from workflow.supervisor import (
+    LONGEST,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    ask_kernel,
+    end_adopted,
+    kill_group,
+)
+
+TASKS = Path("/proc/self/task")
+"""A folder for every thread of this process."""
+
+
+@dataclass
+class ForkServer:
+    """main's side of it: the process, and which packages were installed when it was forked."""
+
+    pid: int
+    control: socket.socket
+    project: Path
+    request: Request
+    installed: Mapping[str, str]
+    ordered: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def prepare(self, address: Path) -> None:
+        """Before a step starts: lets it get a copy, if the packages are still those of the fork."""
+        with self.lock:
+            if self.pid and installed_now(self.project, self.request) != self.installed:
+                self.close()
+            elif self.pid and not self.ordered:
+                self.ordered = True
+                variables = dict(os.environ)
+                orders = {"address": str(address), "packages": self.packages(), "variables": variables}
+                with contextlib.suppress(OSError):
+                    self.control.sendall(json.dumps(orders).encode() + b"\n")
+
+    def packages(self) -> dict[str, list[Import]]:
+        """What the steps of the request import."""
+        steps = [node.step for node in self.request.nodes if not node.pin]
+        return packages_of(self.project, steps)
+
+    def close(self) -> None:
+        """Ends it. The steps that it made go on."""
+        if self.pid:
+            pid, self.pid = self.pid, 0
+            self.control.close()
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def start(project: Path, request: Request, installed: Mapping[str, str]) -> ForkServer | None:
+    """Forks the server; None where nobody wants it, or copies would not be what `python -m` gives.
+
+    In a copy it does not return, but ends as the step ends.
+    """
+    wanted = request.flag("warm") and not request.flag("dry_run")
+    if not wanted or sys.platform != "linux" or not is_plain():
+        return None
+    import_store(mlflow.get_tracking_uri())
+    sys.stdout.flush()
+    ours, its = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        its.close()
+        return ForkServer(pid, ours, project, request, installed)
+    ours.close()
+    return become(serve(its), project)
+
+
+def is_plain() -> bool:
+    """Is this process as `python -m` would be: no option of the interpreter, no threads, all streams?"""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return sys.orig_argv[1:2] == sys.argv[:1] and threading.active_count() == 1 and None not in streams
+
+
+def installed_now(project: Path, request: Request) -> dict[str, str]:
+    """The versions of the packages that the identity of a step names."""
+    return read_environment(project, request.workflow.environment_file)
+
+
+def import_store(uri: str) -> None:
+    """What main itself and every step need to log to a database; MLflow imports it when first used."""
+    if re.split(r"[:+]", uri)[0] in DATABASE_ENGINES:
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
+# -- in the server
+
+
+def serve(control: socket.socket) -> Call:
+    """Imports, and makes copies when asked. Returns in a copy only, with what it shall do."""
+    try:
+        ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # main ends the steps, and then this
+        silence()
+        orders = json.loads(control.makefile().readline())
+        os.environ.update(orders["variables"])  # where temporary files go, for one
+        control.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(orders["address"])
+            listener.listen(100)
+            return make_copies(listener, orders["packages"])
+    except BaseException:
+        os._exit(1)
+
+
+def silence() -> None:
+    """What packages print while they are imported is nobody's output."""
+    with Path(os.devnull).open("r+b") as nothing:
+        for number in (0, 1, 2):
+            os.dup2(nothing.fileno(), number)
+
+
+def make_copies(listener: socket.socket, packages: Mapping[str, Sequence[Import]]) -> Call:
+    """Makes a copy for each that asks; while the first ones run, imports what the others will need."""
+    later: list[Import] = []
+    while True:
+        if later and not select.select([listener], [], [], 0)[0]:
+            bring([later.pop(0)])
+            continue
+        connection, _ = listener.accept()
+        bury_minders()
+        if call := connection.recv(LONGEST):
+            # What this step imports takes it as long as it would the step, and the next has it too.
+            bring(packages.get(json.loads(call)["words"][0], ()))
+            refuse_threads()
+            if os.fork() == 0:
+                return mind(connection, json.loads(call))
+            later = later or [each for module in packages.values() for each in module]
+        connection.close()
+
+
+def bury_minders() -> None:
+    """Those that have ended. Not by ignoring SIGCHLD: what packages run to be imported would suffer."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def bring(packages: Sequence[Import]) -> None:
+    """Imports packages; what cannot be imported the step will tell."""
+    for module, names in packages:
+        with contextlib.suppress(Exception):
+            __import__(module, fromlist=names)
+
+
+def refuse_threads() -> None:
+    """Raises RuntimeError if there are threads but those of libraries that end them before a fork.
+
+    A copy has only the one thread that forked; what others were about to do is never done there.
+    """
+    gc.freeze()  # a collection would write to all the memory that copies share
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    if threading.active_count() > 1 or len([*TASKS.iterdir()]) > 1:
+        raise RuntimeError("a package has started threads")
+
+
+# -- in the minder, which stays with one step as a parent does
+
+
+def mind(connection: socket.socket, call: Call) -> Call:
+    """Forks the step and tells the supervisor how it ended. Returns in the step only."""
+    ask_kernel(PR_SET_CHILD_SUBREAPER, 1)
+    ours, its = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        connection.close()
+        begin(its)
+        return call
+    its.close()
+    ours.recv(1)
+    connection.send(str(pid).encode())
+    if connection.recv(1):
+        ours.send(b"!")
+    ours.close()
+    connection.send(str(wait(connection, pid)).encode())
+    os._exit(0)
+
+
+def wait(connection: socket.socket, pid: int) -> int:
+    """The step's exit code, once nothing of it is left. It ends at once if its supervisor is gone."""
+    ended = os.pidfd_open(pid)
+    if connection.fileno() in select.select([connection.fileno(), ended], [], [])[0]:
+        kill_group(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    kill_group(pid, signal.SIGKILL)
+    end_adopted()
+    return os.waitstatus_to_exitcode(status)
