@@ -85,6 +85,8 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
         from workflow import fork_server
         from workflow.launch import Launcher
         from workflow.session import run_request
+
+        fork_server.import_store()
     except KeyboardInterrupt:  # nothing has begun yet; from here on the session sees to signals
         return 128 + signal.SIGINT
 

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,10 +92,12 @@ def start(project: Path, request: Request, installed: Mapping[str, str]) -> Fork
     wanted = request.flag("warm") and not request.flag("dry_run")
     if not wanted or sys.platform != "linux" or not is_plain():
         return None
-    import_store(mlflow.get_tracking_uri())
     sys.stdout.flush()
     ours, its = socket.socketpair()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        # Of threads: OpenBLAS ends its own before a fork, and pyarrow's allocator knows what to do.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid:
         its.close()
         return ForkServer(pid, ours, project, request, installed)
@@ -113,9 +116,9 @@ def installed_now(project: Path, request: Request) -> dict[str, str]:
     return read_environment(project, request.workflow.environment_file)
 
 
-def import_store(uri: str) -> None:
+def import_store() -> None:
     """What main itself and every step need to log to a database; MLflow imports it when first used."""
-    if re.split(r"[:+]", uri)[0] in DATABASE_ENGINES:
+    if re.split(r"[:+]", mlflow.get_tracking_uri())[0] in DATABASE_ENGINES:
         importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
