@@ -90,7 +90,7 @@ def start(project: Path, request: Request, installed: Mapping[str, str]) -> Fork
     In a copy it does not return, but ends as the step ends.
     """
     wanted = request.flag("warm") and not request.flag("dry_run")
-    if not wanted or sys.platform != "linux" or not is_plain():
+    if not wanted or sys.platform != "linux" or not is_plain() or not can_wait():
         return None
     sys.stdout.flush()
     ours, its = socket.socketpair()
@@ -109,6 +109,15 @@ def is_plain() -> bool:
     """Is this process as `python -m` would be: no option of the interpreter, no threads, all streams?"""
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return sys.orig_argv[1:2] == sys.argv[:1] and threading.active_count() == 1 and None not in streams
+
+
+def can_wait() -> bool:
+    """Can one wait for a process and a socket at once? Not with a Linux before 5.3, or if forbidden."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def installed_now(project: Path, request: Request) -> dict[str, str]:

@@ -25,8 +25,8 @@ LOOK = 0.5
 """Seconds between two looks whether the orchestrator is still there."""
 GRACE = 5.0
 """Seconds that a step has to end by itself after SIGTERM."""
-PATIENCE = 60.0
-"""Seconds to wait for a copy; the packages may have to be imported first."""
+PATIENCE = 300.0
+"""Seconds to wait for a copy; packages may have to be imported first, from a slow network disk."""
 LONGEST = 1 << 20
 """Bytes of a message, most of them environment variables."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
