@@ -33,7 +33,7 @@ class Started:
     @property
     def main(self) -> psutil.Process:
         """The orchestrator, which `mlflow run` may have started."""
-        return next(p for p in self.family() if "main.py" in p.cmdline()[1:2])
+        return next(p for p in self.family() if "main.py" in words_of(p)[1:2])
 
     def family(self) -> list[psutil.Process]:
         """The process and all below it."""
@@ -44,13 +44,20 @@ class Started:
         self.found |= {process.pid: process for process in self.family()}
 
     def survivors(self) -> list[str]:
-        return [" ".join(p.cmdline()) for p in self.found.values() if lives(p)]
+        return [" ".join(words) for p in self.found.values() if lives(p) and (words := words_of(p))]
 
     def wait(self, seconds: float = LONG) -> Done:
         return Done(self.process.wait(seconds), self.text)
 
     def says(self, words: str) -> bool:
         return words in self.text or self.process.poll() is not None
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """The command of a process; none if it has just ended."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 def lives(process: psutil.Process) -> bool:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, Done, Project, new_project
-from tests.started import Gate, Started, lives, starting, wait_until
+from tests.started import Gate, Started, lives, starting, wait_until, words_of
 from workflow.graph import read_workflow
 from workflow.preload import imports_of, packages_of
 from workflow.supervisor import words_of_module
@@ -285,7 +285,7 @@ def server_of(one: Started) -> psutil.Process:
     def lasts() -> bool:
         found[:] = [p for p in one.main.children() if lives(p)]
         time.sleep(0.1)
-        found[:] = [p for p in found if lives(p) and p.cmdline() == one.main.cmdline()]
+        found[:] = [p for p in found if lives(p) and words_of(p) == words_of(one.main)]
         return bool(found)
 
     wait_until(lasts, "the fork server")
@@ -303,7 +303,7 @@ def test_no_copy_outlives_who_watches_it(
     with starting(relay, variables=gate.variables) as one:
         gate.wait()
         step, child, minder = gate.step, gate.child, gate.step.parent()
-        supervisor = next(p for p in one.main.children() if "supervisor.py" in " ".join(p.cmdline()))
+        supervisor = next(p for p in one.main.children() if "supervisor.py" in " ".join(words_of(p)))
         (supervisor if who == "supervisor" else minder).kill()
         wait_until(lambda: not lives(step) and not lives(child), "the end of the step", 10)
         done = one.wait()

@@ -129,7 +129,7 @@ def die_once(project: Project, cell: Cell, number: int) -> Death:
             wait_until(lambda: not (one.survivors() or processes_of(run_id)), "the end of all", SOON)
         if cell == cell_of(MAIN, KILL, EXITED) and run_id in published_runs(project):
             raise Missed("too late to be before the publication")
-        left = [*one.survivors(), *(" ".join(p.cmdline()) for p in processes_of(run_id))]
+        left = [*one.survivors(), *(" ".join(started.words_of(p)) for p in processes_of(run_id))]
         return Death(number, run_id, parent_of(project, run_id), done, left)
 
 
@@ -312,7 +312,7 @@ def test_a_second_ctrl_c_ends_a_main_that_cannot_end(
         gate.wait()
         one.remember_family()
         alive = [process for process in one.family() if started.lives(process)]
-        supervisor = next(p for p in alive if "supervisor.py" in " ".join(p.cmdline()))
+        supervisor = next(p for p in alive if "supervisor.py" in " ".join(started.words_of(p)))
         supervisor.suspend()
         one.process.send_signal(INT)
         time.sleep(interrupts.GRACE + 0.5)
