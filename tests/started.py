@@ -60,6 +60,11 @@ def words_of(process: psutil.Process) -> list[str]:
     return []
 
 
+def is_supervisor(process: psutil.Process) -> bool:
+    """There is one for every step that runs."""
+    return any("supervisor.py" in word for word in words_of(process))
+
+
 def lives(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

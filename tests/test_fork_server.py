@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, Done, Project, new_project
-from tests.started import Gate, Started, lives, starting, wait_until, words_of
+from tests.started import Gate, Started, is_supervisor, lives, starting, wait_until, words_of
 from workflow.graph import read_workflow
 from workflow.preload import imports_of, packages_of
 from workflow.supervisor import words_of_module
@@ -122,7 +122,10 @@ def both(probe: Project) -> dict[str, Path]:
 
 
 def outputs_of_gather(project: Project, *arguments: str) -> Path:
-    done = project.main("gather", "--rerun", "all", *arguments)
+    return outputs_after(project, project.main("gather", "--rerun", "all", *arguments))
+
+
+def outputs_after(project: Project, done: Done) -> Path:
     assert done.code == 0, done.text
     return project.outputs(project.children("gather")[0], "gather")
 
@@ -136,8 +139,7 @@ def test_a_copy_is_as_new_where_the_project_has_two_names(
     (tmp_path / "link").symlink_to(probe.folder)
     main = str(tmp_path / "link/main.py")
     done = probe.command(sys.executable, main, "gather", "--rerun", "all", cwd=tmp_path)
-    assert done.code == 0, done.text
-    outputs = probe.outputs(probe.children("gather")[0], "gather")
+    outputs = outputs_after(probe, done)
     assert was_a_copy(outputs)
     one, other = (json.loads((o / "facts.json").read_text()) for o in (outputs, both["false"]))
     assert one["project"] == other["project"]
@@ -180,26 +182,23 @@ def test_two_copies_draw_different_lots(both: dict[str, Path], probe: Project) -
 def test_what_a_step_says_until_its_very_end_and_how_it_ends_is_the_same(
     probe: Project, limit: int, end: str
 ) -> None:
-    ended = {warm: log_of(probe, "--limit", str(limit), "--warm", warm) for warm in ("true", "false")}
+    ended = {warm: end_of(probe, "--limit", str(limit), "--warm", warm) for warm in ("true", "false")}
     assert ended["true"] == ended["false"]
-    code, log, said = ended["true"]
+    code, printed, told = ended["true"]
     assert code == 1
-    assert "said as an error\n" in log
-    assert "said without a line feed said by a thread\nsaid at the end\n" in log
-    assert end in log + said
-    assert "fork" not in log
+    assert "said as an error\n" in printed
+    assert "said without a line feed said by a thread\nsaid at the end\n" in printed
+    assert end in printed + told
+    assert "fork" not in printed
 
 
-def log_of(project: Project, *arguments: str) -> tuple[int, str, str]:
+def end_of(project: Project, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, the step's log, and what main told of it, without ids and times."""
     done = project.main("gather", "--rerun", "all", *arguments)
-    run = project.children("gather")[0]
-    log = Path(project.outputs(run, f"{run.info.run_id}.log")).read_text()
-    log = re.sub(r'  File "<frozen runpy>".*\n', "", log)  # a new Python shows these two lines first
-    return done.code, log, re.sub(r"\b[0-9a-f]{8,32}\b|[0-9.]+ s\b", "…", said(done))
-
-
-def said(done: Done) -> str:
-    return done.text.partition("step  ")[0]
+    # A new Python begins a traceback with two lines of its own.
+    printed = re.sub(r'  File "<frozen runpy>".*\n', "", log(project, "gather"))
+    told = done.text.partition("step  ")[0]
+    return done.code, printed, re.sub(r"\b[0-9a-f]{8,32}\b|[0-9.]+ s\b", "…", told)
 
 
 # -- when a step gets a new Python
@@ -241,8 +240,7 @@ def log(project: Project, step: str) -> str:
 @pytest.mark.long
 def test_a_main_with_options_of_python_gives_its_steps_a_new_one(probe: Project) -> None:
     done = probe.command(sys.executable, "-O", "main.py", "gather", "--rerun", "all")
-    assert done.code == 0, done.text
-    assert not was_a_copy(probe.outputs(probe.children("gather")[0], "gather"))
+    assert not was_a_copy(outputs_after(probe, done))
 
 
 @linux_only
@@ -303,7 +301,7 @@ def test_no_copy_outlives_who_watches_it(
     with starting(relay, variables=gate.variables) as one:
         gate.wait()
         step, child, minder = gate.step, gate.child, gate.step.parent()
-        supervisor = next(p for p in one.main.children() if "supervisor.py" in " ".join(words_of(p)))
+        supervisor = next(filter(is_supervisor, one.main.children()))
         (supervisor if who == "supervisor" else minder).kill()
         wait_until(lambda: not lives(step) and not lives(child), "the end of the step", 10)
         done = one.wait()

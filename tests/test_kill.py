@@ -311,8 +311,7 @@ def test_a_second_ctrl_c_ends_a_main_that_cannot_end(
     with starting(project, variables=gate.variables) as one:
         gate.wait()
         one.remember_family()
-        alive = [process for process in one.family() if started.lives(process)]
-        supervisor = next(p for p in alive if "supervisor.py" in " ".join(started.words_of(p)))
+        supervisor = next(filter(started.is_supervisor, one.family()))
         supervisor.suspend()
         one.process.send_signal(INT)
         time.sleep(interrupts.GRACE + 0.5)

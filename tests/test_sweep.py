@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.conftest import EXAMPLE, Done, Project, new_project
-from tests.started import LONG, starting
+from tests.started import LONG, is_supervisor, starting
 from workflow.errors import WorkflowError
 from workflow.graph import read_workflow
 from workflow.sweep import MOST, overrides_of, read_sweep
@@ -50,7 +50,9 @@ def sweep(project: Project, numbers: Sequence[int]) -> Swept:
         def watch() -> None:
             while not over.wait(0.1):
                 with contextlib.suppress(psutil.Error):
-                    seen.append(sum(is_step(p) for p in psutil.Process(one.process.pid).children()))
+                    seen.append(
+                        sum(is_supervisor(p) for p in psutil.Process(one.process.pid).children())
+                    )
 
         thread = threading.Thread(target=watch)
         thread.start()
@@ -58,14 +60,6 @@ def sweep(project: Project, numbers: Sequence[int]) -> Swept:
         over.set()
         thread.join()
     return Swept(project, first, max(seen), project.main("--config", "sweep.yaml"))
-
-
-def is_step(process: psutil.Process) -> bool:
-    """A supervisor, of which there is one for every step that runs."""
-    try:
-        return any("supervisor.py" in word for word in process.cmdline())
-    except psutil.Error:
-        return False
 
 
 @pytest.mark.slow

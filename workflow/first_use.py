@@ -29,13 +29,18 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(path) if path not in (None, "", ":memory:") else None
 
 
+def backend_of(uri: str) -> str:
+    """The kind of store that a tracking URI names: `postgresql` of `postgresql+psycopg2://…`."""
+    return re.split(r"[:+]", uri)[0]
+
+
 def make_tables(uri: str) -> None:
     """Makes sure that a database used as the store has its tables.
 
     MLflow makes them when they are missing, but two processes that do it at the same time fail, or
     spoil a SQLite file for good. So here one goes after the other.
     """
-    file, backend = sqlite_file(uri), re.split(r"[:+]", uri)[0]
+    file, backend = sqlite_file(uri), backend_of(uri)
     if file or backend in SERVER_LOCKS:
         with folder_lock(file.parent) if file else server_lock(uri, SERVER_LOCKS[backend]):
             MlflowClient(uri).search_experiments(max_results=1)

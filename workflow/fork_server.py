@@ -14,7 +14,6 @@ import gc
 import importlib
 import json
 import os
-import re
 import select
 import signal
 import socket
@@ -30,6 +29,7 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 
 from workflow.command import Request
 from workflow.environment import read_environment
+from workflow.first_use import backend_of
 from workflow.forked_step import Call, become, begin
 from workflow.preload import Import, packages_of
 from workflow.supervisor import (
@@ -60,9 +60,12 @@ class ForkServer:
     def prepare(self, address: Path) -> None:
         """Before a step starts: lets it get a copy, if the packages are still those of the fork."""
         with self.lock:
-            if self.pid and installed_now(self.project, self.request) != self.installed:
+            if not self.pid:
+                return
+            now = read_environment(self.project, self.request.workflow.environment_file)
+            if now != self.installed:
                 self.close()
-            elif self.pid and not self.ordered:
+            elif not self.ordered:
                 self.ordered = True
                 variables = dict(os.environ)
                 orders = {"address": str(address), "packages": self.packages(), "variables": variables}
@@ -120,14 +123,9 @@ def can_wait() -> bool:
     return True
 
 
-def installed_now(project: Path, request: Request) -> dict[str, str]:
-    """The versions of the packages that the identity of a step names."""
-    return read_environment(project, request.workflow.environment_file)
-
-
 def import_store() -> None:
     """What main itself and every step need to log to a database; MLflow imports it when first used."""
-    if re.split(r"[:+]", mlflow.get_tracking_uri())[0] in DATABASE_ENGINES:
+    if backend_of(mlflow.get_tracking_uri()) in DATABASE_ENGINES:
         importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
@@ -168,12 +166,13 @@ def make_copies(listener: socket.socket, packages: Mapping[str, Sequence[Import]
             continue
         connection, _ = listener.accept()
         bury_minders()
-        if call := connection.recv(LONGEST):
+        if message := connection.recv(LONGEST):
+            call = json.loads(message)
             # What this step imports takes it as long as it would the step, and the next has it too.
-            bring(packages.get(json.loads(call)["words"][0], ()))
+            bring(packages.get(call["words"][0], ()))
             refuse_threads()
             if os.fork() == 0:
-                return mind(connection, json.loads(call))
+                return mind(connection, call)
             later = later or [each for module in packages.values() for each in module]
         connection.close()
 

@@ -41,7 +41,7 @@ MakeLauncher = Callable[[Path, str, Path], Launcher]
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 
-def run_request(project: Path, request: Request, launcher: MakeLauncher = Launcher) -> int:
+def run_request(project: Path, request: Request, launcher: MakeLauncher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
     patience = Patience(without_credentials(mlflow.get_tracking_uri()), say)
     with scratch_folder() as folder, signals_raise():

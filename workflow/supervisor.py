@@ -62,11 +62,6 @@ def main(command: str) -> int:
     return code
 
 
-def start(command: str, log_file: Path) -> "Process":
-    """The step's first process, in a group of its own: a copy of the fork server, or a new bash."""
-    return ask_for_copy(command, log_file) or start_bash(command, log_file)
-
-
 class Copy:
     """A step that the fork server made, with what is used of Popen."""
 
@@ -93,24 +88,30 @@ class Copy:
 Process = subprocess.Popen[bytes] | Copy
 
 
+def start(command: str, log_file: Path) -> Process:
+    """The step's first process, in a group of its own: a copy of the fork server, or a new bash."""
+    return ask_for_copy(command, log_file) or start_bash(command, log_file)
+
+
 def ask_for_copy(command: str, log_file: Path) -> Copy | None:
     """A copy of the fork server that becomes the step; None where bash has to run the command."""
     words = words_of_module(command)
+    if not words:
+        return None
     variables = dict(os.environ)
     call = {"words": words, "folder": str(Path.cwd()), "variables": variables, "log": str(log_file)}
     minder = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         minder.settimeout(PATIENCE)
-        if words:
-            minder.connect(os.environ["WORKFLOW_FORK_SERVER"])
-            minder.send(json.dumps(call).encode())
-            pid = int(minder.recv(LONGEST))
-            minder.send(b"!")  # from here on it runs, and never before
-            minder.settimeout(None)
-            return Copy(minder, pid)
+        minder.connect(os.environ["WORKFLOW_FORK_SERVER"])
+        minder.send(json.dumps(call).encode())
+        pid = int(minder.recv(LONGEST))
+        minder.send(b"!")  # from here on it runs, and never before
+        minder.settimeout(None)
     except (OSError, KeyError, ValueError):
         minder.close()
-    return None
+        return None
+    return Copy(minder, pid)
 
 
 def words_of_module(command: str) -> list[str]:
@@ -168,7 +169,7 @@ def prepare_step() -> None:
     ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def wait(process: "Process", logs: Path, run_id: str) -> int:
+def wait(process: Process, logs: Path, run_id: str) -> int:
     """The exit code. Raises Stop when the step shall end."""
     while True:
         try:
@@ -184,7 +185,7 @@ def refuse_to_outlive(logs: Path, run_id: str) -> None:
         raise Stop
 
 
-def end_all(process: "Process") -> None:
+def end_all(process: Process) -> None:
     """SIGTERM to the step if it still runs; SIGKILL, after a while, to all that it left behind."""
     if process.poll() is None:
         kill_group(process.pid, signal.SIGTERM)
