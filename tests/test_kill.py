@@ -237,11 +237,13 @@ def test_nothing_goes_on_and_nothing_half_done_is_kept_after(
     child, parent = (
         aftermath.project.client.get_run(run).info.status for run in (death.child, death.parent)
     )
-    assert parent == cell.parent, death.done.text
     assert (death.child in aftermath.published) == (child == "FINISHED")
     # What is told to end just when its step is done may publish that first.
     may_publish = cell.phase == EXITED and (cell.target, cell.signal) != (MAIN, KILL)
     assert child == cell.child or (may_publish and child == "FINISHED"), death.done.text
+    # It may even be done before it notices that the `mlflow run` around it is gone.
+    may_be_done = child == "FINISHED" and cell.phase == EXITED and cell.target == OUTER
+    assert parent == cell.parent or (may_be_done and parent == "FINISHED"), death.done.text
 
 
 @in_each_group
