@@ -282,7 +282,7 @@ def server_of(one: Started) -> psutil.Process:
 
     def lasts() -> bool:
         found[:] = [p for p in one.main.children() if lives(p)]
-        time.sleep(0.1)
+        time.sleep(0.5)
         found[:] = [p for p in found if lives(p) and words_of(p) == words_of(one.main)]
         return bool(found)
 
