@@ -25,8 +25,9 @@ from workflow import session
 from workflow import step as step_module
 from workflow.command import make_request, parse
 from workflow.errors import WorkflowError
-from workflow.graph import Step, read_workflow
+from workflow.graph import Step
 from workflow.launch import Launcher
+from workflow.mlproject import read_workflow
 
 ONE_AT_A_TIME = threading.Lock()
 """Working directory, arguments and environment belong to the whole process."""

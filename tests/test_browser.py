@@ -49,7 +49,7 @@ def test_the_parents_page_describes_the_run_and_links_its_children(
     text = browser.await_text("predict · 3 ran", "how *it* <began>", "Again:")
     for words in (
         "cv_accuracy_mean 0.67",
-        "never ran",
+        "not done yet",
         "Data (sha256): input/",
         "train.cv_accuracy",
     ):

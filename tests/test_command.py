@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import ROOT
 from workflow.command import Request, main, make_request, parse
 from workflow.errors import WorkflowError
-from workflow.graph import Workflow, read_workflow
+from workflow.graph import Workflow
+from workflow.mlproject import read_workflow
 
 PROJECT = """
 entry_points:

@@ -60,7 +60,7 @@ def test_a_sleeper_is_passed_over_and_cannot_publish_when_it_wakes(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
     project = make_project("relay")
-    project.variables["WORKFLOW_LEASE_SECONDS"] = "3"
+    project.variables["WORKFLOW_LEASE_SECONDS"] = "12"
     gate = Gate(tmp_path / "gate")
     with starting(project, "hold", name="sleeper", variables=gate.variables) as sleeper:
         gate.wait()

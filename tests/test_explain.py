@@ -14,7 +14,7 @@ from tests.conftest import Project
 from tests.in_process import quick_project, run
 from workflow import environment
 from workflow.explain import in_words
-from workflow.fingerprint import differences
+from workflow.fingerprint import Summary, differences
 from workflow.store import Store
 
 STEPS = ("gather", "left", "right", "join", "shout")
@@ -73,15 +73,26 @@ def test_a_difference_is_told_in_words(kind: str, old: object, new: object, word
     assert differences({**empty, kind: new}, {**empty, kind: old}) == [words]
 
 
-def test_a_step_without_earlier_runs_never_ran() -> None:
-    assert in_words(None) == "never ran"
+def test_what_was_committed_is_told_by_the_commit_alone() -> None:
+    empty: Summary = {each: {} for each in KINDS}
+    edited = {"commit": "a" * 40, "change steps/a.py": "1"}
+    assert differences({**empty, "code": {"commit": "b" * 40}}, {**empty, "code": edited}) == [
+        "commit aaaaaaa → bbbbbbb"
+    ]
+    assert differences({**empty, "code": {"commit": "a" * 40}}, {**empty, "code": edited}) == [
+        "steps/a.py is as committed again"
+    ]
+
+
+def test_a_step_without_earlier_runs_was_not_done_yet() -> None:
+    assert in_words(None) == "not done yet"
 
 
 # -- on the run itself
 
 
-def test_the_first_run_of_a_step_says_that_it_never_ran(shared: Project) -> None:
-    assert {why(shared, step) for step in STEPS} == {"never ran"}
+def test_the_first_run_of_a_step_says_that_it_was_not_done_yet(shared: Project) -> None:
+    assert {why(shared, step) for step in STEPS} == {"not done yet"}
 
 
 def test_every_ingredient_that_changed_is_named_with_its_step(done_once: Project) -> None:
@@ -101,10 +112,11 @@ def test_code_that_changed_is_named_and_so_is_a_forced_run(done_once: Project) -
     run(project, "left", "--match", "code")
     assert why(project, "left").startswith("steps/left.py changed (nearest: ")
     run(project, "right")
-    assert why(project, "right").startswith("steps/left.py changed (uncommitted) (nearest: ")
+    expected = "steps/left.py changed (uncommitted) (match=code would reuse run "
+    assert why(project, "right").startswith(expected)
     new = project.commit()[:7]
     run(project, "right")
-    assert f"commit {old} → {new}" in why(project, "right")
+    assert why(project, "right").startswith(f"commit {old} → {new} (match=code would reuse run ")
     run(project, "right", "--rerun", "right")
     assert why(project, "right") == "forced by rerun"
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT, Done, Project, new_project
 from tests.started import Gate, Started, is_supervisor, lives, starting, wait_until, words_of
-from workflow.graph import read_workflow
+from workflow.mlproject import read_workflow
 from workflow.preload import imports_of, packages_of
 from workflow.supervisor import words_of_module
 

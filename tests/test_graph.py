@@ -3,7 +3,8 @@
 import pytest
 
 from workflow.errors import WorkflowError
-from workflow.graph import Workflow, read_workflow
+from workflow.graph import Workflow
+from workflow.mlproject import read_workflow
 
 DIAMOND = """
   gather: {parameters: {limit: {type: int, default: 3}}, command: python -m steps.gather}
@@ -130,6 +131,12 @@ def test_a_step_name_that_no_folder_or_dotted_name_can_hold_is_refused(name: str
         ("  a: {command: x, timeout: soon}", "'timeout' of step 'a' in MLproject must be a number"),
         ("  a: {command: x, retries: -1}", "'retries' of step 'a' in MLproject must be a number"),
         ("  a: {command: x}\n  a: {command: y}", "names 'a' twice"),
+        ("  a: {command: x, paramaters: {}}", "unknown key 'paramaters'; did you mean 'parameters'?"),
+        ("  a: {command: x, source: b}", "step 'a' of MLproject has the unknown key 'source'; did you"),
+        ("  a: {command: x, parameters: {n: {defualt: 1}}}", "unknown key 'defualt'; did you mean"),
+        ("  a: {command: 'x {alhpa}', parameters: {alpha: int}}", "did you mean 'alpha'?"),
+        ("  a: {command: 'x {}'}", "names {}, which is no parameter of it"),
+        ("  a: {command: 'awk {print'}", "for a brace that is none of MLflow's write it twice"),
     ],
 )
 def test_an_entry_that_makes_no_sense_is_named_with_what_it_lacks(broken: str, said: str) -> None:

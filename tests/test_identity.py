@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import begin_repository, copy_project, git
 from workflow.environment import installed_version
 from workflow.fingerprint import fingerprint
-from workflow.graph import Workflow, read_workflow
+from workflow.graph import Workflow
+from workflow.mlproject import read_workflow
 from workflow.parameters import step_values
 from workflow.surroundings import identify, read_surroundings
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from workflow.graph import read_step
 from workflow.imports import read_sources
+from workflow.mlproject import read_step
 
 Files = Mapping[str, str]
 
@@ -70,7 +70,7 @@ def test_the_code_of_a_step_is_its_script_and_what_it_imports(tmp_path: Path, ca
 
 
 COMMANDS = {
-    "python -m steps.x --a {a}": {"steps/x.py", "steps/y.py"},
+    "python -m steps.x --a 1": {"steps/x.py", "steps/y.py"},
     "python steps/x.py": {"steps/x.py", "steps/y.py"},
     "python ./steps/x.py": {"steps/x.py", "steps/y.py"},
     "python -m pack": {"pack/__init__.py", "pack/__main__.py", "one.py"},
@@ -118,6 +118,6 @@ def test_other_things_of_these_names_are_not_told(tmp_path: Path, text: str) -> 
     assert sources_of(tmp_path, {"steps/x.py": text})[1] == 0
 
 
-@pytest.mark.parametrize("command", ["sh run.sh", "PYTHONPATH=src python -m pkg.x", "Rscript {file}"])
+@pytest.mark.parametrize("command", ["sh run.sh", "PYTHONPATH=src python -m pkg.x", "Rscript x.R"])
 def test_a_command_that_runs_no_python_of_the_project_is_told(tmp_path: Path, command: str) -> None:
     assert sources_of(tmp_path, {"run.sh": "", "src/pkg/x.py": ""}, command)[1] == 1

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow.errors import WorkflowError
-from workflow.graph import Workflow, read_workflow
+from workflow.graph import Workflow
+from workflow.mlproject import read_workflow
 from workflow.parameters import check_config, main_values, read_config, step_values, typed
 
 PROJECT = """
@@ -94,7 +95,8 @@ def test_a_mapping_in_a_config_file_becomes_yaml_on_one_line(workflow: Workflow)
         ("fit: {rat: 1}", "unknown parameter 'rat' in section 'fit' of 'a.yaml'; did you mean 'rate'?"),
         ("fit: {load: x}", "unknown parameter 'load' in section 'fit' of 'a.yaml'"),
         ("[fit]", "config file 'a.yaml' must be a YAML mapping"),
-        ("fit: 3", "section 'fit' of config file 'a.yaml' must be a YAML mapping"),
+        ("fit: [3]", "section 'fit' of config file 'a.yaml' must be a YAML mapping"),
+        ("rate: 3", "'rate' in config file 'a.yaml' belongs to no step: a file has a section for each"),
         ("fit: {rate: 1, rate: 2}", "config file 'a.yaml' names 'rate' twice in the mapping of line 1"),
         ("{[fit]: {rate: 1}}", "config file 'a.yaml' must be a YAML mapping"),
         ("a: &x [1]\nb: *x", "config file 'a.yaml' has a YAML alias (*x): write it out"),

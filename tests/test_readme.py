@@ -8,7 +8,7 @@ import pytest
 from tests import readme
 from tests.conftest import ROOT
 from tests.contract import forgotten
-from workflow.graph import read_workflow
+from workflow.mlproject import read_workflow
 
 SHOWN = [block for block in readme.blocks() if block.language == "console" or block.file]
 

@@ -21,8 +21,8 @@ from workflow.command import Request, make_request
 from workflow.description import LONGEST, description
 from workflow.durations import duration
 from workflow.facts import finite, headline, main_metric, sweep_facts, to_json
-from workflow.graph import read_workflow
 from workflow.highlights import best_parameters, parent_metrics
+from workflow.mlproject import read_workflow
 from workflow.plan import Outcome
 from workflow.repeat import command
 from workflow.report import leaderboard, look

@@ -38,7 +38,10 @@ def test_another_model_becomes_the_next_version_and_the_candidate(well_used: Pro
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["preprocess", "--register", "titanic"], "register wants one step with a logged model"),
+        (
+            ["preprocess", "--register", "titanic"],
+            "there is no model to register, since no step",
+        ),
         (["train", "--register", "a/b"], "cannot register the model as 'a/b'"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import EXAMPLE, Done, Project, new_project
 from tests.started import LONG, is_supervisor, starting
 from workflow.errors import WorkflowError
-from workflow.graph import read_workflow
+from workflow.mlproject import read_workflow
 from workflow.sweep import MOST, overrides_of, read_sweep
 
 JOBS = 2
@@ -200,8 +200,16 @@ def test_a_key_of_a_yaml_parameter_is_set_beside_what_is_given_for_it() -> None:
     assert given["hold.options"] == '{"gamma": 2, "alpha": 0.1}'
 
 
-def test_a_swept_bare_name_wins_over_a_dotted_one_that_was_given() -> None:
-    assert overrides_of(RELAY, {"number": "3"}, {"hold.number": "5"}, {}) == {"number": "3"}
+@pytest.mark.parametrize("given", ["number", "hold.number"])
+def test_what_is_swept_and_given_a_value_too_is_refused(given: str) -> None:
+    with pytest.raises(WorkflowError, match=f"number is swept and {given} given as '5': leave one"):
+        overrides_of(RELAY, {"number": "3"}, {given: "5"}, {})
+
+
+def test_a_swept_dotted_name_wins_over_a_swept_bare_one_in_either_order() -> None:
+    swept = {"number": "3", "hold.number": "5"}
+    assert overrides_of(RELAY, swept, {}, {}) == swept
+    assert overrides_of(RELAY, dict(reversed(swept.items())), {}, {}) == swept
 
 
 def test_an_unknown_swept_name_is_refused_with_a_suggestion() -> None:

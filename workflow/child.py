@@ -14,7 +14,7 @@ from workflow.fingerprint import Identity, fingerprint
 from workflow.heartbeat import OWNER
 from workflow.launch import Launcher
 from workflow.lease import Claim, Claims, Held
-from workflow.manifest import Outputs
+from workflow.manifest import Manifest, Outputs
 from workflow.plan import Node, Outcome
 from workflow.processes import owner
 from workflow.store import Store
@@ -152,13 +152,13 @@ class ChildRuns:
         try:
             made = None if failure else artifacts.check_names(outputs)
         except Damaged as error:
-            failure = f"left no complete outputs ({error})"
+            failure = f"left no complete outputs ({error}): does it end its work in `with step()`?"
         if failure or made is None:
             return self.failed(node, run_id, str(failure))
         whole = replace(outputs, digest=manifest.digest_of(made))
         if claim and self.claims and not self.claims.confirm(claim, run_id):
             return self.passed_over(node, run_id)
-        warning = self.publish(node, identities, run_id, str(whole.digest))
+        warning = self.publish(node, identities, run_id, str(whole.digest)) or left_nothing(made)
         self.tell(f"{node.name}: run {run_id[:8]} is done")
         return Outcome(
             node=node.name,
@@ -216,6 +216,11 @@ class ChildRuns:
 
 
 NOT_DETERMINISTIC = "workflow.not_deterministic"
+
+
+def left_nothing(made: Manifest) -> str | None:
+    """A warning, since a step that writes elsewhere looks as if it were done."""
+    return None if made else "it left nothing in the folder for its outputs"
 
 
 def with_attempts(reason: str, attempts: int) -> str:

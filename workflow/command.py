@@ -14,7 +14,8 @@ from workflow.credentials import refuse_credentials
 from workflow.environment import read_environment
 from workflow.errors import WorkflowError, suggestion
 from workflow.fingerprint import MODES
-from workflow.graph import Workflow, read_workflow
+from workflow.graph import Workflow
+from workflow.mlproject import read_workflow
 from workflow.parameters import (
     TRUTH,
     Config,
@@ -28,7 +29,7 @@ from workflow.parameters import (
     typed,
 )
 from workflow.plan import Node, make_nodes
-from workflow.surroundings import refuse_missing_paths
+from workflow.surroundings import refuse_missing_module, refuse_missing_paths
 from workflow.sweep import Branch, Combination, expand, overrides_of, read_sweep
 
 PLAN_FORMATS = ("table", "json")
@@ -126,7 +127,8 @@ def parse(workflow: Workflow, arguments: list[str]) -> dict[str, str] | None:
         known = [*override_names(workflow), *workflow.main.parameters]
         raise WorkflowError(f"unknown parameter {word!r}{suggestion(word, known)}") from None
     except click.UsageError as error:
-        raise WorkflowError(error.format_message()) from None
+        cure = " (a parameter is given as --name value)" if "argument" in error.message else ""
+        raise WorkflowError(error.format_message() + cure) from None
     return {str(names.get(name, name)): value for name, value in given.items()}
 
 
@@ -185,6 +187,7 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
     for node in nodes:
         if not node.pin:
             typed(node.step, node.values)
+            refuse_missing_module(project, node.step)
             refuse_missing_paths(project, node.step, node.values)
     return Request(
         workflow,

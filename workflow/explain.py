@@ -15,10 +15,14 @@ CODE = "code"
 
 @dataclass(frozen=True)
 class Nearest:
-    """The earlier run with the most ingredients in common, and what differs, in words."""
+    """The earlier run with the most ingredients in common, and what differs, in words.
+
+    `same_files` tells that only the commit is another, not the step's own files.
+    """
 
     earlier: Earlier
     differences: tuple[str, ...]
+    same_files: bool = False
 
 
 def nearest_run(store: Store, mode: str, identities: Mapping[str, Identity]) -> Nearest | None:
@@ -35,8 +39,16 @@ def nearest_run(store: Store, mode: str, identities: Mapping[str, Identity]) -> 
     comparable = [e for e in found.values() if mode in e.summaries]
     if not comparable:
         return None
-    best = max(comparable, key=lambda e: (equal_ingredients(now, e.summaries[mode]), e.started))
-    return Nearest(best, tuple(differences(now, best.summaries[mode])))
+    files = summary(identities[CODE])
+
+    def same_files(earlier: Earlier) -> bool:
+        return not earlier.unusable and earlier.summaries.get(CODE) == files
+
+    best = max(
+        comparable,
+        key=lambda e: (equal_ingredients(now, e.summaries[mode]), same_files(e), e.started),
+    )
+    return Nearest(best, tuple(differences(now, best.summaries[mode])), same_files(best))
 
 
 def usual_seconds(lately: Sequence[Earlier]) -> float:
@@ -47,8 +59,9 @@ def usual_seconds(lately: Sequence[Earlier]) -> float:
 def in_words(nearest: Nearest | None) -> str:
     """`alpha 0.5 → 0.7 (nearest: run 3f2a1b9c, 2 h ago)`."""
     if nearest is None:
-        return "never ran"
+        return "not done yet"
     all_found = nearest.differences or ("a detail too long to show",)
     more = len(all_found) - MOST_DIFFERENCES
     words = ", ".join(all_found[:MOST_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
-    return f"{words} (nearest: run {nearest.earlier.run_id[:8]}, {ago(nearest.earlier.age)})"
+    what = "match=code would reuse" if nearest.same_files else "nearest:"
+    return f"{words} ({what} run {nearest.earlier.run_id[:8]}, {ago(nearest.earlier.age)})"

@@ -136,6 +136,8 @@ def differences(new: Summary, old: Summary) -> list[str]:
             found += [f"{kind} changed"] if before != after else []
             continue
         for name in sorted({*before, *after}):
+            if kind == "code" and was_committed(name, before, after):
+                continue
             if kind == "upstream" and after.get(name, ABSENT) is None:
                 continue  # in a plan: nobody knows yet what that step will give
             if before.get(name, ABSENT) != after.get(name, ABSENT):
@@ -143,7 +145,14 @@ def differences(new: Summary, old: Summary) -> list[str]:
     return found
 
 
+def was_committed(name: str, before: Ingredients, after: Ingredients) -> bool:
+    """Is it a change that is no longer uncommitted, since another commit? Then the commit says it."""
+    gone = name.startswith(CHANGE) and name not in after
+    return gone and before.get("commit") != after.get("commit")
+
+
 ABSENT = object()
+CHANGE = "change "
 
 
 def difference(kind: str, name: str, before: Any, after: Any) -> str:
@@ -162,11 +171,11 @@ def code_difference(name: str, before: Any, after: Any) -> str:
     """A commit is named with its old and new value; a file just changed."""
     if name == "commit" and ABSENT not in (before, after):
         return f"commit {str(before)[:7]} → {str(after)[:7]}"
-    file = name.removeprefix("change ")
+    file = name.removeprefix(CHANGE)
     if before is ABSENT:
         return f"{file} changed (uncommitted)" if file != name else f"{file} is new"
     if after is ABSENT:
-        return f"{file} is as committed again" if file != name else f"{file} is gone"
+        return f"{file} is as committed again" if file != name else f"{file} is no longer part of it"
     return f"{file} changed"
 
 

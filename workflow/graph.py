@@ -1,22 +1,14 @@
-"""MLproject as a graph: its steps, what each reads from which, and the order they run in.
+"""The graph: the steps of MLproject, what each reads from which, and the order they run in."""
 
-Nothing but MLproject declares the graph: a parameter `x: path` without a default, where x is another
-step, receives that step's outputs.
-"""
-
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from typing import Any
 
-from workflow import yaml_text
 from workflow.errors import WorkflowError, suggestion
 
 MAIN = "main"
-HELP = "help"
-TYPES = ("string", "int", "float", "bool", "yaml", "path", "uri")
 
 
 @dataclass(frozen=True)
@@ -101,108 +93,3 @@ def command_words(command: str) -> list[str]:
         return shlex.split(command)
     except ValueError:
         return command.split()
-
-
-def read_workflow(text: str) -> Workflow:
-    """The workflow that an MLproject file's text declares.
-
-    Raises:
-        WorkflowError: what is wrong with it, in which entry, and what to do.
-    """
-    project = yaml_text.load(text, "MLproject")
-    entries = project.get("entry_points") if isinstance(project, dict) else None
-    if not isinstance(entries, dict) or MAIN not in entries:
-        raise WorkflowError("MLproject declares no entry point 'main' under entry_points")
-    names = {str(name) for name in entries} - {MAIN}
-    steps = {name: read_step(name, entries[name], names) for name in entries}
-    workflow = Workflow(steps.pop(MAIN), steps, project.get("python_env") or project.get("conda_env"))
-    for step in workflow.steps.values():
-        refuse_taken_names(step, workflow)
-    refuse_cycle(workflow)
-    return workflow
-
-
-def read_step(name: str, entry: Any, names: set[str]) -> Step:
-    """One entry of MLproject, checked. `names` are the names of all steps."""
-    if not isinstance(name, str):
-        raise WorkflowError(f"the step name {name!r} of MLproject is no text to YAML: put it in quotes")
-    if not re.fullmatch(r"[^./\\:\x00-\x1f]+", name):
-        raise WorkflowError(f"the step name {name!r} of MLproject may hold no '.', '/', '\\' or ':'")
-    if not isinstance(entry, dict) or not isinstance(entry.get("command"), str):
-        raise WorkflowError(f"entry point {name!r} of MLproject has no command")
-    declared = entry.get("parameters") or {}
-    if not isinstance(declared, dict):
-        raise WorkflowError(
-            f"the parameters of step {name!r} in MLproject must be a mapping (name: type)"
-        )
-    parameters = {str(p): read_parameter(name, str(p), value) for p, value in declared.items()}
-    upstream = tuple(p for p in parameters if p in names and name != MAIN)
-    for parameter in upstream:
-        refuse_other_form(name, parameters[parameter])
-    return Step(
-        name=name,
-        command=entry["command"],
-        parameters=parameters,
-        upstream=upstream,
-        sources=read_sources(name, entry.get("sources")),
-        timeout=read_number(name, "timeout", entry.get("timeout")),
-        retries=int(read_number(name, "retries", entry.get("retries")) or 0),
-        entry=entry,
-    )
-
-
-def read_parameter(step: str, name: str, declared: Any) -> Parameter:
-    """MLflow's two forms: `x: type`, and `x: {type: type, default: value}`."""
-    form = declared if isinstance(declared, dict) else {"type": declared}
-    kind = str(form.get("type", "string"))
-    if kind not in TYPES:
-        where = f"parameter {name!r} of step {step!r} in MLproject"
-        raise WorkflowError(f"{where} has the unknown type {kind!r}{suggestion(kind, TYPES)}")
-    default = form.get("default")
-    return Parameter(name, kind, None if default is None else str(default))
-
-
-def read_sources(step: str, declared: Any) -> tuple[str, ...] | None:
-    """The `sources:` of an entry: a glob or a list of globs."""
-    if declared is None:
-        return None
-    globs = [declared] if isinstance(declared, str) else declared
-    if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
-        raise WorkflowError(f"'sources' of step {step!r} in MLproject must be a list of file globs")
-    return tuple(globs)
-
-
-def read_number(step: str, key: str, declared: Any) -> float | None:
-    """A number of an entry that must not be negative."""
-    if declared is None:
-        return None
-    if isinstance(declared, bool) or not isinstance(declared, int | float) or declared < 0:
-        raise WorkflowError(f"{key!r} of step {step!r} in MLproject must be a number, 0 or more")
-    return float(declared)
-
-
-def refuse_other_form(step: str, parameter: Parameter) -> None:
-    """A parameter named like a step can mean two things in any form but `x: path`."""
-    if parameter.type == "path" and parameter.default is None:
-        return
-    raise WorkflowError(
-        f"parameter {parameter.name!r} of step {step!r} is named like a step but is not"
-        f" '{parameter.name}: path' without a default: write that to receive the outputs of step"
-        f" {parameter.name!r}, or rename the parameter if it is something else"
-    )
-
-
-def refuse_taken_names(step: Step, workflow: Workflow) -> None:
-    """A name that is already a parameter of main could not be told apart on the command line."""
-    for name in {step.name, *step.own_parameters} & {HELP, *workflow.main.parameters}:
-        taken = "an option of main already" if name == HELP else "a parameter of main too"
-        raise WorkflowError(f"{name!r} of step {step.name!r} in MLproject is {taken}: rename it")
-
-
-def refuse_cycle(workflow: Workflow) -> None:
-    """Raises WorkflowError naming the steps of a cycle."""
-    try:
-        TopologicalSorter({n: s.upstream for n, s in workflow.steps.items()}).prepare()
-    except CycleError as error:
-        cycle = " → ".join(reversed(error.args[1]))
-        raise WorkflowError(f"the steps of MLproject form a cycle: {cycle}") from None

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from workflow import yaml_text
 from workflow.errors import WorkflowError, suggestion
 from workflow.graph import MAIN, Parameter, Step, Workflow
@@ -31,6 +33,10 @@ def read_config(text: str, name: str) -> Config:
     """
     where = f"config file {name!r}"
     sections = yaml_text.mapping(yaml_text.compose(text, where), where)
+    for section, node in sections.items():
+        if isinstance(node, yaml.ScalarNode) and node.value:
+            wrong = f"{section!r} in {where} belongs to no step: a file has a section for each step"
+            raise WorkflowError(f"{wrong}, such as 'train: {{{section}: {node.value}}}'")
     return Config(
         name,
         {
@@ -129,9 +135,9 @@ def typed_value(step: str, parameter: Parameter, text: str | None) -> Any:
     """One value as a JSON value of its parameter's type. Raises WorkflowError if it is not one."""
     name = parameter.name if step == MAIN else f"{step}.{parameter.name}"
     if text is None:
-        raise WorkflowError(
-            f"parameter {parameter.name!r} of step {step!r} has no value: give -P {name}=…"
-        )
+        missing = f"parameter {parameter.name!r} of step {step!r} has no value: give -P {name}=…"
+        upstream = ", or if it is the outputs of a step, name it like that step in MLproject"
+        raise WorkflowError(missing + (upstream if parameter.type == "path" else ""))
     if "\0" in text:
         raise WorkflowError(f"the value of {name} holds a NUL character, which no process can get")
     try:

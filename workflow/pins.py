@@ -37,7 +37,7 @@ def pinned(store: Store, node: Node, into: Path) -> tuple[Outcome, Path]:
         node=node.name,
         step=node.step.name,
         state=plan.PINNED,
-        reason=f"pinned to {uri}",
+        reason=f"pinned to {uri}" + (f", though {run.unusable}" if run and run.unusable else ""),
         run_id=run_id,
         uri=uri,
         digest=manifest.digest_of(manifest.read_folder(folder)),

@@ -35,9 +35,13 @@ def register(store: Store, name: str, facts: Facts) -> str:
 def chosen(facts: Facts) -> tuple[StepFacts, str]:
     """The one step that has a logged model, in a sweep that of the best combination; and the model."""
     found = [step for step in shown_on_parent(facts).values() if step.models]
-    if len(found) != 1:
-        which = ", ".join(step.node for step in found) or "no step"
-        raise WorkflowError(f"register wants one step with a logged model, and there is {which}")
+    if not found:
+        cure = "log one there, with mlflow.sklearn.log_model for example"
+        raise WorkflowError(f"there is no model to register, since no step has logged one: {cure}")
+    if len(found) > 1:
+        which = ", ".join(step.node for step in found)
+        cure = "take as task the step whose model you want"
+        raise WorkflowError(f"register wants one model, and there are those of {which}: {cure}")
     return found[0], found[0].models[-1]
 
 

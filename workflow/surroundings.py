@@ -11,7 +11,7 @@ from workflow.environment import read_environment
 from workflow.errors import WorkflowError
 from workflow.fingerprint import MODES, Identity, digest
 from workflow.graph import Parameter, Step, Workflow, command_words
-from workflow.imports import read_sources
+from workflow.imports import read_sources, run_files, run_modules
 from workflow.manifest import sha256_of
 from workflow.parameters import Values, plain, typed
 from workflow.plan import Node
@@ -95,6 +95,16 @@ def data_of(
         if path is not None:
             found[parameter.name] = path
     return found
+
+
+def refuse_missing_module(project: Path, step: Step) -> None:
+    """Raises WorkflowError for a `python -m package.module` that the project's package does not have."""
+    for module in run_modules(command_words(step.command)):
+        top, dot, _ = module.partition(".")
+        plain = re.fullmatch(r"[\w.]+", module)
+        if dot and plain and (project / top).is_dir() and not [*run_files(project, module)]:
+            file = f"{module.replace('.', '/')}.py"
+            raise WorkflowError(f"step {step.name!r} of MLproject runs {module}: there is no {file}")
 
 
 def refuse_missing_paths(project: Path, step: Step, values: Mapping[str, str]) -> None:

@@ -66,7 +66,7 @@ def overrides_of(
     A name such as `train.model_params.alpha` sets one key of a `yaml` parameter.
 
     Raises:
-        WorkflowError: a name that no step declares.
+        WorkflowError: a name that no step declares, or that was given a value as well.
     """
     overrides = dict(given)
     for name, text in combination.items():
@@ -75,10 +75,12 @@ def overrides_of(
             step, _, parameter = target.partition(".")
             now = overrides.get(target, overrides.get(parameter, base[step].get(parameter, "{}")))
             overrides[target] = with_key(now, keys, text, name)
-        else:
-            # A dotted override would win over a swept bare name; the sweep is the later word.
-            overrides = {n: v for n, v in overrides.items() if n.partition(".")[2] != name}
-            overrides[name] = text
+            continue
+        for known in given:
+            if name in (known, known.partition(".")[2]):
+                twice = f"{name} is swept and {known} given as {given[known]!r}"
+                raise WorkflowError(f"{twice}: leave one out")
+        overrides[name] = text
     return overrides
 
 
@@ -115,12 +117,18 @@ def expand(
     combinations: Sequence[Combination],
     make: Callable[[Combination], list[Node]],
 ) -> tuple[list[Node], list[Branch]]:
-    """The nodes of all combinations, shared ones once, and which of them make each combination."""
+    """The nodes of all combinations, shared ones once, and which of them make each combination.
+
+    Raises:
+        WorkflowError: a swept name that reaches no step of the task.
+    """
     nodes: dict[str, Node] = {}
     branches = []
     labels: dict[str, Combination] = {}
-    for combination in combinations:
+    for number, combination in enumerate(combinations):
         made = {node.step.name: node for node in make(combination)}
+        if number == 0:
+            refuse_idle(workflow, combination, made)
         names = {
             step: label(step, {} if node.pin else reached(workflow, step, combination), labels)
             for step, node in made.items()
@@ -130,6 +138,14 @@ def expand(
             upstream = {above: names[above] for above in node.upstream}
             nodes.setdefault(names[step], replace(node, name=names[step], upstream=upstream))
     return list(nodes.values()), branches
+
+
+def refuse_idle(workflow: Workflow, combination: Combination, made: Mapping[str, Node]) -> None:
+    """Raises WorkflowError for a swept name that no step of the task gets: all would be the same."""
+    steps = [name for name, node in made.items() if not node.pin]
+    for name in combination:
+        if not any(reaches(workflow, name, step) for step in steps):
+            raise WorkflowError(f"sweep names {name!r}, which reaches none of {', '.join(made)}")
 
 
 def reached(workflow: Workflow, step: str, combination: Combination) -> Combination:

@@ -37,7 +37,7 @@ def compose(text: str, where: str) -> yaml.Node | None:
                 raise WorkflowError(f"{where} is nested deeper than {DEEPEST} levels")
         document = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise WorkflowError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise WorkflowError(f"{where} is not valid YAML: {in_words(error)}") from None
     refuse_twice(document, where)
     return document
 
@@ -67,7 +67,18 @@ def load(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise WorkflowError(f"{where} is not plain YAML: {' '.join(str(error).split())}") from None
+        raise WorkflowError(f"{where} is not plain YAML: {in_words(error)}") from None
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with a document, and where."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    place, began = error.problem_mark, error.context_mark
+    words = f"{error.problem} in line {place.line + 1}, column {place.column + 1}"
+    if error.context and began and began.line != place.line:
+        words += f", {error.context} of line {began.line + 1}"
+    return words
 
 
 def mapping(node: yaml.Node | None, where: str) -> dict[str, yaml.Node]:
