@@ -1,5 +1,6 @@
 """What people see, in a real browser and a real MLflow server."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,16 @@ def test_the_page_opens_from_disk_and_fits_a_phone(browser: Browser, scheme: str
     browser.size(1400, 1000)
 
 
+def select_child(browser: Browser, rows: str, number: int) -> bool:
+    """Ticks a row unless it is a parent's. The grid may draw its rows anew after every click."""
+    row = browser.all(rows)[number]
+    if not row.find_elements("css selector", "button"):  # a parent has one, to unfold it
+        box = row.find_element("css selector", "input[type=checkbox]")
+        if not box.is_selected():
+            box.click()
+    return True
+
+
 def test_selected_runs_compare_with_what_differs(
     browser: Browser, server: str, well_used: Project
 ) -> None:
@@ -104,9 +115,8 @@ def test_selected_runs_compare_with_what_differs(
     for parent in ("train", "predict"):
         browser.one(rows, parent).find_element("css selector", "button").click()
     browser.until(lambda: len(browser.all(rows)) == 5, "rows of two parents and three children")
-    for row in browser.all(rows):
-        if not row.find_elements("css selector", "button"):  # a parent has one, to unfold it
-            row.find_element("css selector", "input[type=checkbox]").click()
+    for number in range(5):
+        browser.until(functools.partial(select_child, browser, rows, number), "a row")
     browser.one("[data-testid=runs-compare-button]").click()
     text = browser.await_text("Comparing 3 Runs", "cv_accuracy_mean")
     for run in well_used.children("train"):

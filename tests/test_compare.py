@@ -129,8 +129,9 @@ def test_the_best_runs_are_fetched_by_as_many_queries_whatever_the_store_holds(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "no run of step 'nothing' with a metric 'cv_accuracy_mean'"),
-        (["train", "--experiment", "Defalt"], "did you mean 'Default'?"),
+        (["nothing", "--metric", "x"], "no run of step 'nothing' with a metric 'x' in sqlite"),
+        (["nothing"], "gives no default metric: name one with --metric"),
+        (["train", "--metric", "x", "--experiment", "Defalt"], "did you mean 'Default'?"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(
@@ -139,7 +140,9 @@ def test_what_cannot_be_compared_is_one_sentence(
     make_project: Callable[..., Project],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", make_project().uri)
+    project = make_project()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
+    monkeypatch.chdir(project.folder.parent)
     shown = CliRunner().invoke(cli, ["compare", *arguments])
     assert shown.exit_code == 1
     assert message in shown.output

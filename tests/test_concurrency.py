@@ -20,6 +20,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[
     """Eight at once, three of them sweeps, on a store that has not even tables."""
     project = new_project(tmp_path_factory.mktemp("crowd") / "project", empty_store, "relay")
     Path(project.uri.removeprefix("sqlite:///")).unlink()
+    project.variables["WORKFLOW_LEASE_SECONDS"] = "120"  # a slow disk is no death
     wanted = [["hold"]] * TOGETHER + [["hold", "--sweep", sweep] for sweep in SWEEPS]
     with contextlib.ExitStack() as stack:
         started = [

@@ -5,7 +5,9 @@ Real git, real store, real files; the steps run in this process.
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from mlflow.entities import Run
 
 from tests.conftest import Project
 from tests.in_process import quick_project, run
-from workflow.manifest import Output, from_json, sha256_of, to_json
+from workflow import artifacts
+from workflow.handover import HandOver
+from workflow.manifest import Output, Outputs, from_json, sha256_of, to_json
 
 FILE, MANIFEST = "left.txt", "manifest.json"
 
@@ -194,3 +198,42 @@ def test_several_damages_at_once_are_all_healed(project: Project) -> None:
     states = dict.fromkeys(("gather", "left", "join", "shout"), "ran")
     assert done.states() == {**states, "right": "reused"}
     check_results(project, done.states(), 1004)
+
+
+@pytest.mark.parametrize("wrote", ["numbers.txt", "more.txt"])
+def test_a_step_that_writes_into_what_it_reads_spoils_no_other(
+    tmp_path: Path, empty_store: Path, wrote: str
+) -> None:
+    project = quick_project(tmp_path / "project", empty_store)
+    last = '        (outputs / "text.txt")'
+    project.edit("steps/right.py", last, f'        (gather / "{wrote}").write_text("666\\n")\n{last}')
+    project.commit()
+    first = run(project, "join", "--jobs", "1", "--match", "code")
+    assert first.code == 0, first.text
+    (right,) = [row for row in first.text.splitlines() if row.startswith("right  ")]
+    assert "written to while it ran" in right
+    again = run(project, "join", "--jobs", "1", "--match", "code")
+    assert again.states()["right"] == "ran"
+    made = [project.outputs(each, "left") / "left.txt" for each in project.children("left")]
+    assert {file.read_text() for file in made} == {"2\n4\n6\n8\n10\n"}
+
+
+def test_of_two_steps_that_read_the_same_outputs_one_fetches_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[Path] = []
+
+    def fetch(_outputs: Outputs, into: Path) -> Path:
+        fetched.append(into)
+        time.sleep(0.2)
+        (into / "a.txt").write_text("1")
+        return into
+
+    monkeypatch.setattr(artifacts, "hand_over", fetch)
+    handover, outputs = HandOver(tmp_path), Outputs("http://server/1", "gather")
+    with ThreadPoolExecutor(8) as pool:
+        folders = set(pool.map(lambda _: handover.over("runs:/1/gather", outputs), range(8)))
+    assert [*folders] == fetched
+    (fetched[0] / "a.txt").write_text("22")
+    assert handover.touched(["runs:/1/gather"])
+    assert handover.over("runs:/1/gather", outputs) == fetched[1]

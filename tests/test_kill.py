@@ -29,8 +29,9 @@ STARTS, COMPUTES, UPLOADS, EXITED = (
 )
 MAIN, OUTER, STEP, CHILD = "main", "outer mlflow run", "step", "step's child"
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
-SOON = 10.0
-"""Seconds within which nothing may be left: half a second to notice, five of grace, more."""
+SOON = 60.0
+"""Seconds within which nothing may be left: half a second to notice, five of grace; the rest is for a
+machine that has much else to do."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +320,7 @@ def test_a_second_ctrl_c_ends_a_main_that_cannot_end(
         time.sleep(interrupts.GRACE + 0.5)
         assert one.process.poll() is None
         one.process.send_signal(INT)
-        assert one.wait(5).code == 130
+        assert one.wait(SOON).code == 130
         supervisor.resume()
         wait_until(lambda: not one.survivors(), "the end of all", SOON)
     assert project.main("base").code == 0

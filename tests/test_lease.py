@@ -16,7 +16,7 @@ from mlflow.cli import gc
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
-from tests.started import wait_until
+from tests.started import LONG, wait_until
 from workflow import heartbeat
 from workflow.heartbeat import HEARTBEAT, OWNER, Pulse, close_dead, close_debris, wait_for
 from workflow.lease import Claim, Claims, Held, agree_on_ledger
@@ -269,7 +269,7 @@ def test_the_runs_of_a_silent_orchestrator_of_another_machine_are_closed(
     monkeypatch.setattr(heartbeat, "BEAT", 0.05)
     silent, mine = run_of(store, "elsewhere 1 1"), run_of(store)
     with heartbeat.heartbeats(store, lambda: [mine]):
-        until = time.monotonic() + 20
+        until = time.monotonic() + LONG
         while store.run(silent).info.status == "RUNNING" and time.monotonic() < until:
             time.sleep(0.1)
     assert store.run(silent).info.status == "KILLED"

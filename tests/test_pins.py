@@ -42,7 +42,7 @@ def test_a_run_is_named_by_its_id_or_uri(pin: str) -> None:
     assert pinned_uri(pin.format(run=run), "gather") == f"runs:/{run}/gather"
 
 
-@pytest.mark.parametrize("form", ["runs:/{run}", "file://{folder}"])
+@pytest.mark.parametrize("form", ["runs:/{run}", "{run:.8}", "file://{folder}"])
 def test_every_form_of_a_pin_names_the_same_outputs_so_what_is_below_is_reused(
     project: Project, gathered: str, form: str
 ) -> None:

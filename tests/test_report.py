@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ from workflow.code import Code
 from workflow.command import Request, make_request
 from workflow.description import LONGEST, description
 from workflow.durations import duration
+from workflow.errors import WorkflowError
 from workflow.facts import finite, headline, main_metric, sweep_facts, to_json
 from workflow.highlights import best_parameters, parent_metrics
 from workflow.mlproject import read_workflow
 from workflow.plan import Outcome
+from workflow.registry import chosen
 from workflow.repeat import command
 from workflow.report import leaderboard, look
 from workflow.sweep import Branch
@@ -122,6 +125,17 @@ def test_a_sweep_gives_the_parent_the_metrics_and_values_of_its_best() -> None:
     found = sweep(4)
     assert parent_metrics(found)["best.train.accuracy"] == 0.75
     assert best_parameters(found) == {"best.seed": "3"}
+
+
+def test_a_sweep_of_which_nothing_tells_the_best_has_none_on_the_parent_and_none_to_register() -> None:
+    ranked = sweep(4)
+    assert ranked.sweep is not None
+    unknown = [replace(branch, value=None) for branch in ranked.sweep.branches]
+    found = replace(ranked, sweep=replace(ranked.sweep, branches=unknown))
+    assert not [name for name in parent_metrics(found) if name.startswith("best.")]
+    assert best_parameters(found) == {}
+    with pytest.raises(WorkflowError, match="no model to register"):
+        chosen(found)
 
 
 @pytest.mark.parametrize(("metric", "best_first"), [("m", ["2", "1", "0"]), ("-m", ["1", "2", "0"])])

@@ -156,8 +156,8 @@ def test_a_step_that_takes_too_long_is_ended_and_tried_again_and_the_table_says_
     begin = time.monotonic()
     done = swept.project.main("slow")
     assert done.code == 0, done.text
-    assert time.monotonic() - begin < 60
-    assert "took longer than its timeout of 10 s; tries again" in done.text
+    assert time.monotonic() - begin < 90
+    assert "took longer than its timeout of 20 s; tries again" in done.text
     assert "2 attempts" in done.line("slow")
     assert swept.project.children("slow")[0].info.status == "FINISHED"
 

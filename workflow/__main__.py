@@ -4,11 +4,15 @@ import sys
 from pathlib import Path
 
 import click
-from mlflow import MlflowClient, get_tracking_uri
+from mlflow import MlflowClient, get_tracking_uri, search_runs
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from workflow.errors import WorkflowError
 from workflow.tags import BANNED, UNUSABLE
+
+WHOLE = 32
+"""Hex digits of a run's id; tables show the first eight, which find it too."""
 
 
 @click.group(help="Maintenance of the runs that the workflow keeps.")
@@ -40,14 +44,15 @@ def unban(run_id: str) -> None:
 @cli.command()
 @click.argument("step")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(2, 100))
-@click.option("--metric", default="cv_accuracy_mean", show_default=True, help="-name: lowest is best.")
+@click.option("--metric", help="-name: lowest is best. Default: that of main in MLproject.")
 @click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Default: MLflow's own.")
 @click.option("--html", type=click.Path(path_type=Path), help="Default: compare-STEP.html")
-def compare(step: str, top: int, metric: str, experiment: str | None, html: Path | None) -> None:
+def compare(step: str, top: int, metric: str | None, experiment: str | None, html: Path | None) -> None:
     """Show the best runs of a step: what differs, and whether the lead is more than noise."""
     from workflow import comparison
 
     try:
+        metric = metric or comparison.usual_metric(Path.cwd())
         file = comparison.show(step, top, metric, experiment, html)
     except WorkflowError as error:
         raise click.ClickException(str(error)) from None
@@ -55,12 +60,22 @@ def compare(step: str, top: int, metric: str, experiment: str | None, html: Path
 
 
 def find(run_id: str) -> str:
-    """The run's id. Raises ClickException naming the store if there is no such run."""
+    """The whole id of a run. Raises ClickException naming the store if there is no such run."""
     try:
-        return str(MlflowClient().get_run(run_id).info.run_id)
+        begins_so = runs_beginning(run_id) if run_id.isalnum() and len(run_id) < WHOLE else [run_id]
+        if len(begins_so) != 1:
+            raise click.ClickException(f"{len(begins_so) or 'no'} runs begin with {run_id!r}")
+        return str(MlflowClient().get_run(begins_so[0]).info.run_id)
     except MlflowException as error:
         where = f"the store {get_tracking_uri()}"
         raise click.ClickException(f"no run {run_id!r} in {where}: {error.message}") from None
+
+
+def runs_beginning(digits: str) -> list[str]:
+    """The ids of all runs of the store that begin with these digits."""
+    query = f"attributes.run_id LIKE '{digits}%'"
+    found = search_runs(search_all_experiments=True, filter_string=query, output_format="list")
+    return [run.info.run_id for run in found if isinstance(run, Run)]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Earlier runs of the same identity: which of them is whole, and why the others are not."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from workflow import artifacts
 from workflow.artifacts import Damaged
 from workflow.child import Identities
 from workflow.fingerprint import fingerprint
+from workflow.handover import HandOver
 from workflow.manifest import Outputs
 from workflow.plan import Earlier, Node
 from workflow.store import Store
@@ -16,13 +16,13 @@ from workflow.store import Store
 class Candidates:
     """What one invocation found out about earlier runs.
 
-    Without `marks` nothing is written to the tracking server. `folder` is for downloads; `rejected`
-    maps runs to what is wrong with them, `met` holds runs that were published while we waited.
+    Without `marks` nothing is written to the tracking server. `rejected` maps runs to what is wrong
+    with them, `met` holds runs that were published while we waited.
     """
 
     store: Store
     mode: str
-    folder: Path
+    handover: HandOver
     marks: bool
     rejected: dict[str, str] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
@@ -50,7 +50,7 @@ class Candidates:
         outputs = outputs_of(node, earlier)
         try:
             if node.wanted:
-                artifacts.hand_over(outputs, self.folder / earlier.run_id)
+                self.handover.over(f"runs:/{earlier.run_id}/{node.step.name}", outputs)
             else:
                 artifacts.check_names(outputs)
         except Damaged as error:

@@ -11,6 +11,7 @@ from workflow import artifacts, manifest, plan
 from workflow.artifacts import Damaged
 from workflow.earlier import models_of
 from workflow.fingerprint import Identity, fingerprint
+from workflow.handover import HandOver
 from workflow.heartbeat import OWNER
 from workflow.launch import Launcher
 from workflow.lease import Claim, Claims, Held
@@ -51,6 +52,7 @@ class ChildRuns:
     launcher: Launcher
     claims: Claims | None
     mode: str
+    handover: HandOver
     provenance: Callable[[], Provenance]
     identities: Callable[[Node], Identities]
     tell: Callable[[str], None]
@@ -76,7 +78,7 @@ class ChildRuns:
             began, clock = time.time(), time.monotonic()
             self.started[run_id] = (node, began)
             failure, attempts = self.attempt(node, run_id, {**node.values, **inputs.folders})
-            outcome = self.finish(node, identities, run_id, failure, claim)
+            outcome = self.finish(node, identities, run_id, failure, claim=claim, inputs=inputs)
         except BaseException:
             self.give_up(run_id)
             raise
@@ -135,7 +137,9 @@ class ChildRuns:
         identities: Identities,
         run_id: str,
         failure: str | None,
+        *,
         claim: Claim | None,
+        inputs: Inputs,
     ) -> Outcome | Held:
         """Keeps the log, and publishes the run or says how it failed."""
         log = self.launcher.log_of(run_id)
@@ -158,7 +162,7 @@ class ChildRuns:
         whole = replace(outputs, digest=manifest.digest_of(made))
         if claim and self.claims and not self.claims.confirm(claim, run_id):
             return self.passed_over(node, run_id)
-        warning = self.publish(node, identities, run_id, str(whole.digest)) or left_nothing(made)
+        warning = self.publish(node, identities, run_id, str(whole.digest), inputs)
         self.tell(f"{node.name}: run {run_id[:8]} is done")
         return Outcome(
             node=node.name,
@@ -171,11 +175,15 @@ class ChildRuns:
             digest=whole.digest,
             metrics=run.data.metrics,
             models=models_of(run),
-            warning=warning,
+            warning=warning or left_nothing(made),
         )
 
-    def publish(self, node: Node, identities: Identities, run_id: str, digest: str) -> str | None:
+    def publish(
+        self, node: Node, identities: Identities, run_id: str, digest: str, inputs: Inputs
+    ) -> str | None:
         """Makes a run reusable, unless what it read may have changed while it ran: says so then."""
+        if self.handover.touched(inputs.logged.values()):
+            return "the outputs that it read were written to while it ran, so it is not reused later"
         if changed_meanwhile(identities, self.identities(node)):
             return "its code, data or packages changed while it ran, so it is not reused later"
         warning = self.compare(node, identities, run_id, digest)

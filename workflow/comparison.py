@@ -11,14 +11,27 @@ from workflow import compare
 from workflow.compare import Candidate
 from workflow.credentials import without_credentials
 from workflow.earlier import earlier
-from workflow.errors import WorkflowError
+from workflow.errors import WorkflowError, suggestion
 from workflow.links import run_page
+from workflow.mlproject import read_workflow
 from workflow.page import render
 from workflow.store import Store
 from workflow.tags import COMMIT, DIRTY
 from workflow.tracking import experiment_ids
 
 PAIRS = "pairs"
+
+
+def usual_metric(project: Path) -> str:
+    """The metric that ranks sweeps by default. Raises WorkflowError if no MLproject here tells."""
+    file = project / "MLproject"
+    try:
+        declared = read_workflow(file.read_text(encoding="utf-8")).main.parameters.get("metric")
+    except OSError:
+        declared = None
+    if declared is None or not declared.default:
+        raise WorkflowError(f"{file} gives no default metric: name one with --metric")
+    return declared.default
 
 
 def show(step: str, top: int, metric: str, experiment: str | None, html: Path | None) -> Path:
@@ -31,7 +44,9 @@ def show(step: str, top: int, metric: str, experiment: str | None, html: Path | 
     name, lowest = metric.removeprefix("-"), metric.startswith("-")
     runs = store.best(step, name, lowest, top)
     if not runs:
-        raise WorkflowError(f"no run of step {step!r} with a metric {name!r} in {store.uri}")
+        known = {name for run in store.find_lately(step, 10) for name in run.metrics}
+        there = suggestion(name, known) if known else "; no run of this step is published"
+        raise WorkflowError(f"no run of step {step!r} with a metric {name!r} in {store.uri}{there}")
     candidates = [candidate(store, run, name) for run in runs]
     click.echo(compare.table(candidates, name, lowest))
     file = html or Path(f"compare-{step}.html")

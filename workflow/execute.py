@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from workflow import artifacts, plan
+from workflow import plan
 from workflow.artifacts import Damaged
 from workflow.candidates import Candidates, in_a_sentence, outputs_of
 from workflow.child import ChildRuns, Identities, Inputs
@@ -48,7 +48,6 @@ class Execution:
     keep_going: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     compared: dict[str, Compared] = field(default_factory=dict)
-    handed: dict[str, Path] = field(default_factory=dict)
     locks: dict[str, threading.RLock] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -151,14 +150,13 @@ class Execution:
         return bool(damaged)
 
     def hand_over(self, name: str) -> bool:
-        """Makes a node's outputs a local folder, every byte checked, once; False if damaged."""
+        """Makes a node's outputs a local folder, every byte checked; False if damaged."""
         with self.locks[name]:
             upstream = self.outcomes[name]
-            if upstream.outputs is None or upstream.run_id is None or upstream.uri in self.handed:
+            if upstream.outputs is None or upstream.run_id is None:
                 return True
             try:
-                into = self.folder / upstream.run_id
-                self.handed[str(upstream.uri)] = artifacts.hand_over(upstream.outputs, into)
+                self.candidates.handover.over(str(upstream.uri), upstream.outputs)
             except Damaged as error:
                 self.candidates.reject(upstream.run_id, error)
                 return False
@@ -167,7 +165,8 @@ class Execution:
     def inputs(self, node: Node) -> Inputs:
         """The upstream parameters of a node."""
         logged = {step: str(self.outcomes[name].uri) for step, name in node.upstream.items()}
-        folders = {step: str(self.handed[uri]) for step, uri in logged.items()}
+        handed = self.candidates.handover.handed
+        folders = {step: str(handed[uri].folder) for step, uri in logged.items()}
         data = self.look().data_of(node.step, node.values)
         local = {n: str(p) for n, p in data.items() if node.step.parameters[n].type == "path"}
         return Inputs(logged, {**folders, **local})
@@ -177,7 +176,7 @@ class Execution:
     def pinned(self, node: Node) -> Outcome:
         """The outputs that the user named, whatever their identity."""
         outcome, folder = pinned(self.store, node, self.folder / f"pin {node.step.name}")
-        self.handed[str(outcome.uri)] = folder
+        self.candidates.handover.keep(str(outcome.uri), folder)
         return outcome
 
     def reused(self, node: Node, earlier: Earlier) -> Outcome:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from workflow import plan
-from workflow.facts import Facts, StepFacts
+from workflow.facts import BranchFacts, Facts, StepFacts
 
 FOLD = "_fold"
 """The end of the name of a metric that is logged once for each fold of a cross validation."""
@@ -22,9 +22,10 @@ def parent_metrics(facts: Facts) -> dict[str, float]:
 
 
 def shown_on_parent(facts: Facts) -> dict[str, StepFacts]:
-    """Dotted beginning → step. Of a step with many executions, that of the best combination."""
+    """Dotted beginning → step. Of a step with many executions, that of the best combination if any."""
     count = Counter(step.step for step in facts.steps)
-    best = facts.sweep.branches[0].nodes.values() if facts.sweep else ()
+    winner = best_branch(facts)
+    best = winner.nodes.values() if winner else ()
     found = {}
     for step in facts.steps:
         if count[step.step] == 1:
@@ -36,6 +37,11 @@ def shown_on_parent(facts: Facts) -> dict[str, StepFacts]:
 
 def best_parameters(facts: Facts) -> dict[str, str]:
     """The values of a sweep's best combination, as `best.<swept name>`."""
-    best = facts.sweep.branches[0] if facts.sweep else None
-    known = best is not None and best.value is not None
-    return {f"best.{n}": v for n, v in best.combination.items()} if best and known else {}
+    winner = best_branch(facts)
+    return {f"best.{n}": v for n, v in winner.combination.items()} if winner else {}
+
+
+def best_branch(facts: Facts) -> BranchFacts | None:
+    """The best combination of a sweep; None if this is none, or nothing tells which is best."""
+    first = facts.sweep.branches[0] if facts.sweep else None
+    return first if first and first.value is not None else None

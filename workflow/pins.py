@@ -24,13 +24,21 @@ def pinned_uri(pin: str, step: str) -> str:
     return pin
 
 
+def whole_id(store: Store, pin: str) -> str:
+    """The run's id, if the pin is the beginning of one as tables show it; else the pin as it is."""
+    if not re.fullmatch(r"[0-9a-f]{6,31}", pin) or Path(pin).exists():
+        return pin
+    found = store.runs_beginning(pin)
+    return found[0] if len(found) == 1 else pin
+
+
 def pinned(store: Store, node: Node, into: Path) -> tuple[Outcome, Path]:
     """What stands for a pinned node, and its outputs as a local folder, which may be a copy in `into`.
 
     Raises:
         WorkflowError: as pinned_folder.
     """
-    uri = pinned_uri(str(node.pin), node.step.name)
+    uri = pinned_uri(whole_id(store, str(node.pin)), node.step.name)
     folder, run_id = pinned_folder(store, uri, into)
     run = earlier(store.run(run_id)) if run_id else None
     outcome = Outcome(

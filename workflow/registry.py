@@ -40,7 +40,7 @@ def chosen(facts: Facts) -> tuple[StepFacts, str]:
         raise WorkflowError(f"there is no model to register, since no step has logged one: {cure}")
     if len(found) > 1:
         which = ", ".join(step.node for step in found)
-        cure = "take as task the step whose model you want"
+        cure = "take as task the step whose model you want, and a metric that tells which is best"
         raise WorkflowError(f"register wants one model, and there are those of {which}: {cure}")
     return found[0], found[0].models[-1]
 

@@ -49,7 +49,8 @@ def asked(request: Request) -> dict[str, str]:
     given = {n: v for n, v in request.given.items() if v != defaults.get(n)}
     if request.configs and len(request.branches) < 2:
         given = {**given, **from_configs(request, defaults)}
-        del given["config"]
+        given.pop("config", None)
+        given |= {"config": ""} if defaults["config"] else {}
     return {"task": request.task, **{n: v for n, v in given.items() if n != "task"}}
 
 

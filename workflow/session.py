@@ -23,6 +23,7 @@ from workflow.errors import Interrupted, ServerGone, WorkflowError
 from workflow.execute import Execution
 from workflow.facts import Facts
 from workflow.fingerprint import digest
+from workflow.handover import HandOver
 from workflow.heartbeat import close_debris, heartbeats
 from workflow.interrupts import signals_raise
 from workflow.launch import Launcher, step_environment
@@ -116,7 +117,8 @@ class Session:
     def execution(self) -> Execution:
         """The loop over the nodes of the request, ready to run."""
         mode = self.request.settings["match"]
-        candidates = Candidates(self.store, mode, self.folder, marks=not self.dry)
+        handover = HandOver(self.folder)
+        candidates = Candidates(self.store, mode, handover, marks=not self.dry)
         execution = Execution(
             store=self.store,
             candidates=candidates,
@@ -135,6 +137,7 @@ class Session:
                 launcher=self.launcher(self.project, self.store.experiment_id, self.folder),
                 claims=Claims(self.store, candidates.is_bad, self.tell) if waits else None,
                 mode=mode,
+                handover=handover,
                 provenance=self.provenance,
                 identities=execution.identities,
                 tell=self.tell,

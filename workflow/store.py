@@ -96,7 +96,8 @@ class Store:
     def series(self, run_id: str, metric: str) -> tuple[float, ...]:
         """The values of a metric by step."""
         found = self.ask(lambda: self.client.get_metric_history(run_id, metric))
-        return tuple(m.value for m in sorted(found, key=lambda m: m.step))
+        by_step = {m.step: m.value for m in found}  # of a step that was tried again: the last word
+        return tuple(by_step[step] for step in sorted(by_step))
 
     def run(self, run_id: str) -> Run:
         """The run. Raises WorkflowError if there is none."""
@@ -104,6 +105,12 @@ class Store:
             return self.ask(lambda: self.client.get_run(run_id))
         except MlflowException as error:
             raise WorkflowError(f"no run {run_id!r} in {self.uri}: {error.message}") from None
+
+    def runs_beginning(self, digits: str) -> list[str]:
+        """The ids of the runs that begin with these hex digits, two at most."""
+        query = f"attributes.run_id LIKE '{digits}%'"
+        found = self.ask(lambda: self.client.search_runs(list(self.experiments), query, max_results=2))
+        return [str(run.info.run_id) for run in found]
 
     # -- runs of this workflow
 
@@ -117,7 +124,7 @@ class Store:
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
         """Parameters as plain text; what MLflow finds too long it cuts (they are never read back)."""
-        rows = [Param(name, value) for name, value in parameters.items()]
+        rows = [Param(fit_name(name), value) for name, value in parameters.items()]
         for start in range(0, len(rows), 100):
             batch = rows[start : start + 100]
             self.ask(partial(self.client.log_batch, run_id, params=batch))
@@ -138,7 +145,7 @@ class Store:
         """Parameters, metrics and tags of a report; names that MLflow refuses are made fit."""
         now = int(time.time() * 1000)
         tag_rows = [RunTag(fit_name(key), value[:LONGEST_TAG]) for key, value in tags.items()]
-        self.log_parameters(run_id, {fit_name(name): value for name, value in parameters.items()})
+        self.log_parameters(run_id, parameters)
         metric_rows = [Metric(fit_name(name), value, now, 0) for name, value in metrics.items()]
         for start in range(0, max(len(tag_rows), len(metric_rows)), 90):
             part = slice(start, start + 90)
@@ -240,10 +247,6 @@ class Store:
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Adds what a folder holds to a run's artifacts."""
         self.ask(lambda: self.client.log_artifacts(run_id, str(folder)))
-
-    def log_text(self, run_id: str, text: str, name: str) -> None:
-        """Adds a text to a run's artifacts."""
-        self.ask(lambda: self.client.log_text(run_id, text, name))
 
 
 def fit_name(name: str) -> str:
