@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import begin_repository, git
-from workflow.code import Code, patch, read_code
+from workflow.code import Code, read_code
+from workflow.patch import patch
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from workflow import parent, plan, registry, report
 from workflow.artifacts import fetch_data
 from workflow.candidates import Candidates
 from workflow.child import ChildRuns, Provenance
-from workflow.code import Code, patch
+from workflow.code import Code
 from workflow.command import Request
 from workflow.credentials import without_credentials
 from workflow.errors import Interrupted, ServerGone, WorkflowError
@@ -29,6 +29,7 @@ from workflow.interrupts import signals_raise
 from workflow.launch import Launcher, step_environment
 from workflow.lease import Claims
 from workflow.outlook import Outlook
+from workflow.patch import patch
 from workflow.patience import Patience
 from workflow.plan import Outcome
 from workflow.processes import ends_with
