@@ -5,20 +5,14 @@ Nothing is imported: the syntax tree of each file tells what it may import, anyw
 
 import ast
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from workflow.graph import Step, command_words
-
-BUILT_IN = {"__import__", "exec", "eval"}
-UNSEEN = {
-    *("__import__", "import_module", "resolve_name", "iter_modules", "walk_packages"),
-    *("run_module", "run_path", "spec_from_file_location", "SourceFileLoader", "exec_module"),
-}
-"""Functions that load code in a way that reading cannot follow; `eval` and `exec` count without a
-dot only: other things have methods of these names."""
+from workflow.roots import PROJECT, below_roots, hides_entries, roots_of
+from workflow.unseen import unseen_lines
 
 VOUCHED = b"# loads no code of this project"
 """With this comment on such a line its author vouches for it, and the user is not told."""
@@ -37,12 +31,13 @@ def read_sources(project: Path, step: Step) -> Sources:
     if step.sources is not None:
         return Sources(tuple(matching(project, step.sources)))
     words = [word.removeprefix("./") for word in command_words(step.command)]
-    modules = {file for module in run_modules(words) for file in run_files(project, module)}
+    roots = roots_of(project, step.command)
+    modules = {file for module in run_modules(words) for file in run_files(project, module, roots)}
     files = {word for word in words if is_file_in(project, word)} | modules
     above = {package for file in files for package in packages_above(project, file)}
-    found = follow(project, files | above)
+    found = follow(project, files | above, roots)
     # Whatever the command runs, it is not this project's Python: nobody can tell what it reads.
-    strange = not any(file.endswith(".py") for file in files)
+    strange = not any(file.endswith(".py") for file in files) or hides_entries(step.command)
     return Sources(found.files, ("its command", *found.unseen) if strange else found.unseen)
 
 
@@ -53,10 +48,12 @@ def run_modules(words: Sequence[str]) -> Iterator[str]:
             yield following
 
 
-def run_files(project: Path, module: str) -> Iterator[str]:
+def run_files(project: Path, module: str, roots: Iterable[str] = (PROJECT,)) -> Iterator[str]:
     """The file of a module that `python -m` runs; of a package, its __main__.py."""
     path = module.replace(".", "/")
-    yield from (f for f in (f"{path}.py", f"{path}/__main__.py") if is_file_in(project, f))
+    for name in (f"{path}.py", f"{path}/__main__.py"):
+        if is_inside(name):
+            yield from below_roots(project, roots, name)
 
 
 def matching(project: Path, globs: tuple[str, ...]) -> Iterator[str]:
@@ -72,10 +69,14 @@ def matching(project: Path, globs: tuple[str, ...]) -> Iterator[str]:
 def is_file_in(project: Path, name: str) -> bool:
     """Does a word of a command name a file in the project?"""
     try:
-        inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-        return inside and (project / name).is_file()
+        return is_inside(name) and (project / name).is_file()
     except (OSError, ValueError):
         return False
+
+
+def is_inside(name: str) -> bool:
+    """Does a path, if it is one, stay in the folder that it is looked for in?"""
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
 def packages_above(project: Path, file: str) -> Iterator[str]:
@@ -85,12 +86,12 @@ def packages_above(project: Path, file: str) -> Iterator[str]:
             yield (folder / "__init__.py").as_posix()
 
 
-def follow(project: Path, start: set[str]) -> Sources:
+def follow(project: Path, start: set[str], places: set[str]) -> Sources:
     """The files reached from these by imports, and the places that reading cannot follow."""
     found: set[str] = set()
     unseen: list[str] = []
     met: set[str] = set()
-    waiting, roots = sorted(start), import_roots(project, start)
+    waiting, roots = sorted(start), import_roots(project, start, places)
     while waiting:
         file = waiting.pop()
         if file in found:
@@ -109,9 +110,9 @@ Roots = Mapping[str, set[str]]
 """A folder where absolute imports look → the names in it: most modules need no look at the disk."""
 
 
-def import_roots(project: Path, start: set[str]) -> Roots:
-    """The project, and the folder of a script that is run by path."""
-    roots = {"."} | {str(PurePosixPath(script).parent) for script in start}
+def import_roots(project: Path, start: set[str], places: set[str]) -> Roots:
+    """The places where Python looks, and the folder of a script that is run by path."""
+    roots = places | {str(PurePosixPath(script).parent) for script in start}
     return {root: {path.name for path in (project / root).iterdir()} for root in roots}
 
 
@@ -180,15 +181,3 @@ def module_files(project: Path, module: str, roots: Roots) -> Iterator[str]:
                 break
             if (path / "__init__.py").is_file():
                 yield (path / "__init__.py").relative_to(project).as_posix()
-
-
-def unseen_lines(tree: ast.Module) -> Iterator[int]:
-    """The lines that name something by which code is loaded unseen, or that change where it is found."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name) if name in BUILT_IN | UNSEEN:
-                yield node.lineno
-            case ast.Attribute(attr=name) if name in UNSEEN or ast.unparse(node) == "sys.path":
-                yield node.lineno
-            case ast.ImportFrom(names=names) if any(alias.name in UNSEEN for alias in names):
-                yield node.lineno

@@ -15,6 +15,7 @@ from workflow.imports import read_sources, run_files, run_modules
 from workflow.manifest import sha256_of
 from workflow.parameters import Values, plain, typed
 from workflow.plan import Node
+from workflow.roots import roots_of
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def refuse_missing_module(project: Path, step: Step) -> None:
     for module in run_modules(command_words(step.command)):
         top, dot, _ = module.partition(".")
         plain = re.fullmatch(r"[\w.]+", module)
-        if dot and plain and (project / top).is_dir() and not [*run_files(project, module)]:
+        roots = roots_of(project, step.command)
+        if dot and plain and (project / top).is_dir() and not [*run_files(project, module, roots)]:
             file = f"{module.replace('.', '/')}.py"
             raise WorkflowError(f"step {step.name!r} of MLproject runs {module}: there is no {file}")
 
