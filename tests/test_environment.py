@@ -1,5 +1,6 @@
 """The environment counts by the versions that are installed of the packages that the project lists."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from workflow import environment
 from workflow.environment import package_name, read_environment, requirements
+from workflow.origins import is_place
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,86 @@ def test_another_version_of_a_listed_package_is_another_environment(
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
     rest = {"python": minor, "not-there": "not installed"}
     assert seen == [{**rest, "some-package": "1.0"}, {**rest, "some-package": "1.1"}]
+
+
+PLACES = {
+    "git+https://example.org/a/some@main": ("https://example.org/a/some", "vcs_info"),
+    "some_package[x] @ git+https://example.org/a/some@main#subdirectory=b": (
+        "https://example.org/a/some",
+        "vcs_info",
+    ),
+    "-e git+ssh://git@example.org/a/some#egg=some-package": (
+        "ssh://git@example.org/a/some",
+        "vcs_info",
+    ),
+    "git+https://me:secret@example.org/a/some": ("https://example.org/a/some", "vcs_info"),
+    "./some.whl": ("file://{project}/some.whl", "archive_info"),
+    "some_package @ ./some.whl": ("file://{project}/some.whl", "archive_info"),
+    "https://example.org/some.whl ; python_version > '3'": (
+        "https://example.org/some.whl",
+        "archive_info",
+    ),
+}
+
+
+def install_from(folder: Path, url: str, kind: str, origin: str) -> None:
+    """A package as pip leaves it that it took from a place."""
+    install(folder, "1.0")
+    commit = {"vcs": "git", "commit_id": origin}
+    info = commit if kind == "vcs_info" else {"hashes": {"sha256": origin}}
+    record = folder / "some_package-1.dist-info" / "direct_url.json"
+    record.write_text(json.dumps({"url": url.format(project=folder), kind: info}))
+
+
+@pytest.mark.parametrize("requirement", PLACES)
+def test_a_package_from_a_place_counts_by_the_place_and_what_was_installed_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requirement: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "python_env.yaml").write_text(json.dumps({"dependencies": [requirement]}))
+    seen = []
+    for origin in ("aaa", "bbb"):
+        install_from(tmp_path, *PLACES[requirement], origin)
+        environment.look_again()
+        seen.append(read_environment(tmp_path, "python_env.yaml"))
+    environment.look_again()
+    del seen[0]["python"], seen[1]["python"]
+    place = requirement.replace("me:secret@", "")
+    assert list(seen[0])[-1] == place
+    for read, origin in zip(seen, ("aaa", "bbb"), strict=True):
+        assert "1.0" in read[place] and all(origin in value for value in read.values())
+
+
+def test_a_folder_counts_by_its_name_and_version_wherever_the_project_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for name in ("one", "two"):
+        project = tmp_path / name
+        project.mkdir()
+        (project / "requirements.txt").write_text("-e ./pkg  # ours\n-e ./other\n")
+        install(project, "1.0")
+        record = project / "some_package-1.dist-info" / "direct_url.json"
+        record.write_text(json.dumps({"url": (project / "pkg").as_uri(), "dir_info": {}}))
+        with monkeypatch.context() as context:
+            context.syspath_prepend(str(project))
+            environment.look_again()
+            seen.append(read_environment(project, "requirements.txt"))
+    environment.look_again()
+    minor = f"{sys.version_info.major}.{sys.version_info.minor}"
+    rest = {"python": minor, "-e ./other": "not installed"}
+    assert seen == [{**rest, "-e ./pkg": "some-package 1.0"}] * 2
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "pandas==3.1.1",
+        "conda-forge/linux-64::numpy=1.26=py311_0",
+        "--index-url https://example.org",
+        "-c x/y",
+        "",
+    ],
+)
+def test_other_requirements_name_no_place(requirement: str) -> None:
+    assert not is_place(requirement)

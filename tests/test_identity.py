@@ -107,6 +107,23 @@ def test_with_match_code_a_clone_of_depth_1_and_a_subfolder_are_the_same(project
     assert prints(inside)["code"] == before["code"]
 
 
+def test_modules_on_pythonpath_count_the_same_wherever_the_project_lies(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "src").mkdir()
+    (project / "src" / "helper.py").write_text("value = 1\n")
+    edit(project, "steps/left.py", "\nimport helper\n")
+    commit(project)
+    monkeypatch.setenv("PYTHONPATH", str(project / "src"))
+    before = prints(project)
+    clone = project.parent / "clone"
+    git(project.parent, "clone", "--quiet", str(project), str(clone))
+    monkeypatch.setenv("PYTHONPATH", str(clone / "src"))
+    assert prints(clone) == before
+    edit(clone, "src/helper.py")
+    assert prints(clone)["code"] != before["code"]
+
+
 OF_THE_STEP: dict[str, Callable[[Path], None]] = {
     "its script": lambda p: edit(p, "steps/left.py"),
     "a module it imports": lambda p: edit(p, "steps/numbers.py"),

@@ -3,20 +3,30 @@
 import re
 import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from workflow import yaml_text
+from workflow.credentials import without_credentials
 from workflow.errors import WorkflowError
+from workflow.origins import NOT_INSTALLED, by_url, installed_from, is_place, with_origin
 
 
 def read_environment(project: Path, file: str | None) -> dict[str, str]:
-    """`python` with its minor version, and each listed package with the version that is installed."""
+    """`python` with its minor version, and each listed package with the version that is installed.
+
+    What is listed by where it comes from counts by these words, too.
+    """
     listed = requirements(project / file) if file else []
     names = sorted({name for line in listed if (name := package_name(line))})
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return {"python": minor, **{name: installed_version(name) for name in names}}
+    places = {without_credentials(line.strip()): line for line in listed if is_place(line)}
+    return {
+        "python": minor,
+        **{name: installed_version(name) for name in names},
+        **{text: installed_from(project, line) for text, line in places.items()},
+    }
 
 
 def requirements(file: Path) -> list[str]:
@@ -30,9 +40,12 @@ def requirements(file: Path) -> list[str]:
     except OSError as error:
         raise WorkflowError(f"MLproject names {file.name}: {error.strerror}") from None
     if file.suffix == ".txt":
-        return included(file.parent, [line.partition("#")[0] for line in text.splitlines()])
+        return included(file.parent, [COMMENT.sub("", line) for line in text.splitlines()])
     content = yaml_text.load(text, file.name)
     return included(file.parent, (content or {}).get("dependencies") or [])
+
+
+COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 def included(folder: Path, lines: list[Any]) -> list[str]:
@@ -57,16 +70,17 @@ def package_name(requirement: str) -> str | None:
 
 @cache
 def installed_version(name: str) -> str:
-    """The version in the running interpreter's environment, which is the steps' too.
+    """The version, and origin, in the running interpreter's environment, which is the steps' too.
 
     Remembered, because main asks often; `look_again` when time has passed.
     """
     try:
-        return version(name)
+        return with_origin(distribution(name))
     except PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def look_again() -> None:
     """Forgets the versions: somebody may have installed others."""
     installed_version.cache_clear()
+    by_url.cache_clear()

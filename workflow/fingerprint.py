@@ -26,7 +26,7 @@ Ingredients = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything that decides what a step's execution gives; see DESIGN of the words.
+    """Everything that decides what a step's execution gives.
 
     `parameters` are typed JSON values; `code` and `environment` map names to digests or versions;
     `data` maps a parameter to {file: sha256}; `upstream` maps a step to the digest of its outputs.
@@ -61,11 +61,10 @@ def fingerprint(identity: Identity) -> str:
 
 
 def near_keys(identity: Identity) -> dict[str, str]:
-    """For every ingredient, the digest of the identity without it.
+    """For every kind and every parameter (`parameters.<name>`), the digest of the identity without it.
 
-    Two executions that differ in just this ingredient have it in common: by it, the nearest
-    earlier run is found with one indexed look-up, however old it is. An upstream step's ingredient
-    is named `upstream.<step>`; all upstream together `upstream`.
+    Two executions that differ in just this have the digest in common: by it, the nearest earlier
+    run is found with one indexed look-up, however old it is.
     """
     keys = {}
     for kind, ingredients in identity.kinds().items():

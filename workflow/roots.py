@@ -11,7 +11,7 @@ from workflow.graph import command_words
 
 PROJECT = "."
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
-"""Most of Python's own path: nothing of a project, and not worth a look at the disk before every step."""
+"""Most of Python's own path: nothing of it is of a project, and to look at it takes time."""
 
 
 def roots_of(project: Path, command: str) -> set[str]:
@@ -48,7 +48,7 @@ INHERITED = re.compile(r"\$PYTHONPATH$|\$\{+PYTHONPATH\}+$")
 
 
 def place_in(project: Path, real: Path, entry: str) -> str | None:
-    """An entry of Python's path as a folder in the project, if it is one; `real` is where that really is.
+    """An entry of Python's path as a folder in the project (which really is at `real`), if it is one.
 
     Relative entries are looked for from the project, where steps run. One that is a link counts as
     the folder it leads to, unless that lies elsewhere. What is installed into an environment that
