@@ -1,6 +1,7 @@
 """Real parts for the tests: projects in git repositories, a tracking store, real processes."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -239,3 +240,18 @@ def example(make_project: Callable[..., Project]) -> Project:
 @pytest.fixture
 def titanic(make_project: Callable[..., Project]) -> Project:
     return make_project("titanic")
+
+
+@contextlib.contextmanager
+def unlistable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The system refuses to list a folder. To root, who runs the tests, it refuses none of itself."""
+    original = os.scandir
+
+    def refusing(path: str | int) -> Iterator[os.DirEntry[str]]:
+        if str(path) == str(folder):  # a number stands for an open folder
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refusing)
+        yield

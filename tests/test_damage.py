@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from tests.conftest import Project
+from tests.conftest import Project, unlistable
 from tests.in_process import quick_project, run
 from workflow import artifacts
 from workflow.handover import HandOver
@@ -237,3 +237,14 @@ def test_of_two_steps_that_read_the_same_outputs_one_fetches_them(
     (fetched[0] / "a.txt").write_text("22")
     assert handover.touched(["runs:/1/gather"])
     assert handover.over("runs:/1/gather", outputs) == fetched[1]
+
+
+def test_outputs_that_cannot_be_read_now_end_the_workflow_and_are_reused_when_they_can(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, "left", "--factor", "1005")
+    left = project.children("left")[0]
+    with unlistable(outputs(project, left), monkeypatch):
+        done = run(project, "left", "--factor", "1005")
+    assert (done.code, "cannot read the artifacts in " in done.text) == (2, True), done.text
+    assert run(project, "left", "--factor", "1005").states()["left"] == "reused"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import unlistable
 from workflow import data
 from workflow.data import digest_data, digest_file, memo_file
 from workflow.errors import WorkflowError
@@ -106,3 +107,18 @@ def test_a_memo_that_cannot_be_used_costs_nothing_but_time(settled: Path, memo: 
 def test_data_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkflowError, match=r"cannot read .*gone\.csv: No such file"):
         digest_file(tmp_path / "gone.csv")
+
+
+def test_a_folder_in_data_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data" / "sub").mkdir(parents=True)
+    said = r"cannot read .*data/sub: Permission denied"
+    with unlistable(tmp_path / "data" / "sub", monkeypatch), pytest.raises(WorkflowError, match=said):
+        digest_data(tmp_path / "data")
+
+
+def test_a_pipe_is_no_data(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(WorkflowError, match=r"cannot read .*pipe: it is neither a file nor a folder"):
+        digest_data(tmp_path / "pipe")

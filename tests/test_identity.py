@@ -11,6 +11,7 @@ from workflow.environment import installed_version
 from workflow.fingerprint import fingerprint
 from workflow.graph import Workflow
 from workflow.mlproject import read_workflow
+from workflow.named_data import data_texts
 from workflow.parameters import step_values
 from workflow.surroundings import identify, read_surroundings
 
@@ -31,7 +32,7 @@ def prints(project: Path, step: str = "left", digest: str = "0" * 64, **values: 
     """Mode → fingerprint of a step of the example, as things are now."""
     workflow = workflow_of(project)
     all_values = step_values(workflow, values, [])
-    around = read_surroundings(project, workflow, [all_values], (), {})
+    around = read_surroundings(project, workflow, data_texts(workflow, [all_values]), (), {})
     upstream = dict.fromkeys(workflow.steps[step].upstream, digest)
     identities = identify(around, workflow.steps[step], all_values[step], upstream)
     return {mode: fingerprint(identity) for mode, identity in identities.items()}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import unlistable
 from workflow.manifest import (
     Output,
     content_misfit,
@@ -96,6 +97,14 @@ def test_a_link_back_to_a_folder_above_ends(folder: Path) -> None:
     (folder / "sub" / "up").symlink_to(folder)
     (folder / "sub" / "here").symlink_to(".")
     assert set(files_in(folder)) == {"a.txt", "sub/b c.txt"}
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with unlistable(folder / "sub", monkeypatch), pytest.raises(PermissionError):
+        files_in(folder)
+    assert files_in(folder / "gone") == files_in(folder / "a.txt") == {}
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "..", "a\\b", ""])

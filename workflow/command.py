@@ -16,6 +16,7 @@ from workflow.errors import WorkflowError, suggestion
 from workflow.fingerprint import MODES
 from workflow.graph import Workflow
 from workflow.mlproject import read_workflow
+from workflow.named_data import Texts, data_texts, refuse_unfit_data
 from workflow.parameters import (
     TRUTH,
     Config,
@@ -29,7 +30,7 @@ from workflow.parameters import (
     typed,
 )
 from workflow.plan import Node, make_nodes
-from workflow.surroundings import refuse_missing_module, refuse_missing_paths
+from workflow.surroundings import refuse_missing_module
 from workflow.sweep import Branch, Combination, expand, overrides_of, read_sweep
 
 PLAN_FORMATS = ("table", "json")
@@ -38,13 +39,13 @@ HELP_SHOWN, BAD_REQUEST = 0, 2
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, checked: nothing has run yet."""
+    """What was asked for, checked: nothing has run yet. `texts` are the values that may name data."""
 
     workflow: Workflow
     task: str
     settings: Mapping[str, str]
     configs: tuple[Path, ...]
-    values: tuple[Values, ...]
+    texts: Texts
     nodes: tuple[Node, ...]
     branches: tuple[Branch, ...]
     given: Mapping[str, str]
@@ -188,13 +189,13 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
         if not node.pin:
             typed(node.step, node.values)
             refuse_missing_module(project, node.step)
-            refuse_missing_paths(project, node.step, node.values)
+            refuse_unfit_data(project, node.step, node.values)
     return Request(
         workflow,
         settings["task"],
         settings,
         files,
-        tuple(all_values),
+        data_texts(workflow, all_values),
         tuple(nodes),
         tuple(branches),
         given,

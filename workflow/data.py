@@ -41,11 +41,24 @@ def digest_file(path: Path) -> str:
         raise WorkflowError(f"cannot read {path}: {error.strerror}") from None
 
 
+def is_data(path: Path) -> bool:
+    """Is it a file or folder? What a pipe or a device holds cannot be known without taking it."""
+    return path.is_file() or path.is_dir()
+
+
 def digest_data(path: Path) -> dict[str, str]:
-    """{relative path: sha256} of a folder's files; {"": sha256} of a file."""
-    if path.is_file():
-        return {"": digest_file(path)}
-    return {name: digest_file(file) for name, file in files_in(path).items()}
+    """{relative path: sha256} of a folder's files; {"": sha256} of a file.
+
+    Raises:
+        WorkflowError: it is neither, or a part of it cannot be read.
+    """
+    try:
+        if not is_data(path):
+            raise WorkflowError(f"cannot read {path}: it is neither a file nor a folder")
+        files = {"": path} if path.is_file() else files_in(path)
+    except OSError as error:
+        raise WorkflowError(f"cannot read {error.filename}: {error.strerror}") from None
+    return {name: digest_file(file) for name, file in files.items()}
 
 
 def stamp(path: Path) -> str:

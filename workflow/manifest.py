@@ -47,16 +47,26 @@ def sha256_of(path: Path) -> str:
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """Every file below a folder by its relative path with '/', sorted; links are followed."""
+    """Every file below a folder by its relative path with '/', sorted; links are followed.
+
+    Raises:
+        OSError: a folder cannot be listed. One that is not there holds no files.
+    """
     found = (Path(here, name) for here, names in walk(folder) for name in names)
     return {path.relative_to(folder).as_posix(): path for path in sorted(found) if path.is_file()}
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Each folder below and its files; a link back to where it was reached from is not followed."""
-    for here, folders, names in os.walk(folder, followlinks=True):
+    for here, folders, names in os.walk(folder, onerror=raise_unless_gone, followlinks=True):
         folders[:] = [name for name in folders if not leads_back(Path(here, name))]
         yield here, names
+
+
+def raise_unless_gone(error: OSError) -> None:
+    """What cannot be listed must not pass for empty."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def leads_back(folder: Path) -> bool:

@@ -28,13 +28,14 @@ from workflow.heartbeat import close_debris, heartbeats
 from workflow.interrupts import signals_raise
 from workflow.launch import Launcher, step_environment
 from workflow.lease import Claims
+from workflow.named_data import data_uris
 from workflow.outlook import Outlook
 from workflow.patch import patch
 from workflow.patience import Patience
 from workflow.plan import Outcome
 from workflow.processes import ends_with
 from workflow.scratch import scratch_folder
-from workflow.surroundings import Surroundings, data_uris, read_surroundings
+from workflow.surroundings import Surroundings, read_surroundings
 from workflow.terminal import Terminal
 from workflow.tracking import open_store, store_paths
 
@@ -172,7 +173,7 @@ class Session:
         """Code and environment as they are now."""
         request = self.request
         return read_surroundings(
-            self.project, request.workflow, request.values, self.store_paths, self.fetched
+            self.project, request.workflow, request.texts, self.store_paths, self.fetched
         )
 
     def check_clean(self, around: Surroundings) -> None:

@@ -10,10 +10,11 @@ from workflow.data import digest_data
 from workflow.environment import read_environment
 from workflow.errors import WorkflowError
 from workflow.fingerprint import MODES, Identity, digest
-from workflow.graph import Parameter, Step, Workflow, command_words
+from workflow.graph import Step, Workflow, command_words
 from workflow.imports import read_sources, run_files, run_modules
 from workflow.manifest import sha256_of
-from workflow.parameters import Values, plain, typed
+from workflow.named_data import Texts, data_of, data_path
+from workflow.parameters import plain, typed
 from workflow.plan import Node
 from workflow.roots import roots_of
 
@@ -48,12 +49,16 @@ class Surroundings:
 def read_surroundings(
     project: Path,
     workflow: Workflow,
-    values: Iterable[Values],
+    texts: Texts,
     store_paths: Iterable[Path],
     fetched: Mapping[str, Path],
 ) -> Surroundings:
-    """The state of code and environment. Data and the tracking store do not count as code."""
-    data = [path for each in values for path in all_data(project, workflow, each)]
+    """The state of code and environment. Data and the tracking store do not count as code.
+
+    `texts` are the values that may name data.
+    """
+    found = (data_path(project, kind, text) for kind, text in texts)
+    data = [path for path in found if path is not None]
     code = [project / "MLproject", *(project / name for name in code_names(project, workflow))]
     # A file of the code, and a folder that holds one, is code, whatever else points at it.
     holders = {place for file in code for place in (file, *file.parents)}
@@ -66,15 +71,6 @@ def read_surroundings(
     )
 
 
-def all_data(project: Path, workflow: Workflow, values: Values) -> list[Path]:
-    """What every step's parameters point at, whether the task needs the step or not."""
-    return [
-        path
-        for step in workflow.steps.values()
-        for path in data_of(project, step, values[step.name], {}).values()
-    ]
-
-
 def code_names(project: Path, workflow: Workflow) -> set[str]:
     """What the steps and main are made of, and every word of a command that could name a file."""
     steps = workflow.steps.values()
@@ -85,61 +81,15 @@ def code_names(project: Path, workflow: Workflow) -> set[str]:
     return words.union(*(read_sources(project, step).files for step in steps))
 
 
-def data_of(
-    project: Path, step: Step, values: Mapping[str, str], fetched: Mapping[str, Path]
-) -> dict[str, Path]:
-    """As Surroundings.data_of."""
-    found = {}
-    for parameter in step.own_parameters.values():
-        text = values.get(parameter.name, "")
-        path = fetched.get(text) or data_path(project, parameter, text)
-        if path is not None:
-            found[parameter.name] = path
-    return found
-
-
 def refuse_missing_module(project: Path, step: Step) -> None:
     """Raises WorkflowError for a `python -m package.module` that the project's package does not have."""
     for module in run_modules(command_words(step.command)):
         top, dot, _ = module.partition(".")
-        plain = re.fullmatch(r"[\w.]+", module)
+        simple = re.fullmatch(r"[\w.]+", module)
         roots = roots_of(project, step.command)
-        if dot and plain and (project / top).is_dir() and not [*run_files(project, module, roots)]:
+        if dot and simple and (project / top).is_dir() and not [*run_files(project, module, roots)]:
             file = f"{module.replace('.', '/')}.py"
             raise WorkflowError(f"step {step.name!r} of MLproject runs {module}: there is no {file}")
-
-
-def refuse_missing_paths(project: Path, step: Step, values: Mapping[str, str]) -> None:
-    """Raises WorkflowError for a `path` parameter that names nothing."""
-    uris = data_uris(step, values)
-    for parameter in step.own_parameters.values():
-        text = values.get(parameter.name, "")
-        if parameter.type == "path" and text not in uris and not (project / text).exists():
-            name = f"{step.name}.{parameter.name}"
-            raise WorkflowError(f"{name} is {text!r}, but there is no file or folder {project / text}")
-
-
-def data_uris(step: Step, values: Mapping[str, str]) -> list[str]:
-    """The values of `path` parameters that are URIs."""
-    paths = [values.get(p.name, "") for p in step.own_parameters.values() if p.type == "path"]
-    return [text for text in paths if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text)]
-
-
-def data_path(project: Path, parameter: Parameter, text: str) -> Path | None:
-    """The existing file or folder that a value names.
-
-    A text such as '.' or '/' is more likely a separator than a wish to hash the whole disk: only a
-    `path` parameter may name a folder that the project lies in.
-    """
-    if parameter.type not in ("string", "path") or not any(c.isalnum() for c in text):
-        return None
-    try:
-        path = (project / text).resolve()
-        there = path.exists()
-    except (OSError, ValueError):
-        return None
-    around = path == project or path in project.parents
-    return path if there and (parameter.type == "path" or not around) else None
 
 
 def identify(
@@ -154,11 +104,11 @@ def identify(
         WorkflowError: a value of the wrong type, or data that cannot be read.
     """
     data = around.data_of(step, values)
-    plain = {n: v for n, v in typed(step, values).items() if n not in data}
+    parameters = {n: v for n, v in typed(step, values).items() if n not in data}
     common = Identity(
         step=step.name,
         command={"command": step.command},
-        parameters=plain,
+        parameters=parameters,
         code={},
         data={name: digest_data(path) for name, path in data.items()},
         upstream=upstream,
