@@ -1,6 +1,6 @@
 """`python -m benchmarks`: what reuse costs and saves, as ratios to plain MLflow of the same run.
 
-Works on a copy of the committed project in a temporary folder. Takes about five minutes.
+Works on a copy of the committed project in a temporary folder. Takes about seven minutes.
 """
 
 import shutil
@@ -27,9 +27,9 @@ def main() -> int:
     for row in rows:
         print(row.row())
     times = lookup_times()
-    for label, milliseconds in times.items():
-        print(f"{label:44}  {milliseconds:8.2f} ms   (at most 20 ms)")
-    kept = all(row.ratio <= row.most for row in rows) and max(times.values()) <= 20
+    for label, (milliseconds, most) in times.items():
+        print(f"{label:44}  {milliseconds:8.2f} ms   (at most {most:,} ms)")
+    kept = all(row.ratio <= row.most for row in rows) and all(ms <= most for ms, most in times.values())
     return 0 if kept else 1
 
 

@@ -1,19 +1,28 @@
-"""The time of one look-up among 100,000 child runs in SQLite."""
+"""The time of a look-up among 100,000 child runs in SQLite, and of finding out why a step runs."""
 
 import sqlite3
 import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from workflow.store import Store
+from workflow.candidates import Candidates
+from workflow.child import Identities
+from workflow.explain import Nearest, nearest_run
+from workflow.fingerprint import Identity, digest, fingerprint
+from workflow.graph import Step
+from workflow.lately import Lately
+from workflow.plan import Earlier, Node
+from workflow.store import Store, published_tags
 
 RUNS = 100_000
+TRAIN = Node("train", Step("train", "", {}), {})
 FIXED = {
     "name": "train",
     "status": "FINISHED",
@@ -27,32 +36,56 @@ FIXED = {
 }
 
 
-def lookup_times(runs: int = RUNS) -> dict[str, float]:
-    """Median milliseconds of a hit and of a miss."""
+def lookup_times(runs: int = RUNS) -> dict[str, tuple[float, float]]:
+    """What was asked for → median milliseconds, and the most that is allowed."""
     with tempfile.TemporaryDirectory(prefix="lookup-") as folder:
         database = Path(folder, "mlflow.db")
         client = MlflowClient(f"sqlite:///{database}")
         client.search_experiments()
-        wanted = fill(database, runs)
-        store = Store(client, f"sqlite:///{database}", "0", ("0",))
-        return {
-            f"look-up among {runs:,} runs, hit": milliseconds(store, wanted, found=1),
-            f"look-up among {runs:,} runs, miss": milliseconds(store, "0" * 64, found=0),
-        }
+        fill(database, runs)
+        return measure(Store(client, f"sqlite:///{database}", "0", ("0",)), runs)
 
 
-def milliseconds(store: Store, fingerprint: str, found: int) -> float:
-    """The median of 20 look-ups."""
-    times = []
-    for _ in range(20):
+def measure(store: Store, runs: int) -> dict[str, tuple[float, float]]:
+    """A hit; a combination of a sweep that is new, and why it runs; a step that has nothing near it."""
+    there, new, far = combination(runs // 2), combination(runs - 1, seed=-1), combination(runs)
+    assert len(find(store, there)) == 1 and not find(store, new) and not find(store, far)
+    assert explain(store, new).differences == ("seed 9 → -1",)
+    assert len(explain(store, far).differences) > 1
+    among = f"look-up among {runs:,} runs"
+    return {
+        f"{among}, hit": (milliseconds(lambda: find(store, there)), 20),
+        f"{among}, miss and why": (milliseconds(lambda: explain(store, new)), 200),
+        f"{among}, far from all": (milliseconds(lambda: explain(store, far), 5), 3_000),
+    }
+
+
+def find(store: Store, identities: Identities) -> list[Earlier]:
+    """The query that finds what can be reused."""
+    return store.find("train", "commit", fingerprint(identities["commit"]))
+
+
+def explain(store: Store, identities: Identities) -> Nearest:
+    """All that a miss asks the server for: is there such a run, was there one, what is near it?"""
+    candidates = Candidates(store, "commit", Path(), marks=False)
+    assert candidates.choose(TRAIN, identities, []) is None
+    nearest = nearest_run(store, "commit", identities, Lately(store))
+    assert nearest
+    return nearest
+
+
+def milliseconds(work: Callable[[], object], times: int = 20) -> float:
+    """The median of several times."""
+    seconds = []
+    for _ in range(times):
         started = time.perf_counter()
-        assert len(store.find("train", "commit", fingerprint)) == found
-        times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times)
+        work()
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds)
 
 
-def fill(database: Path, runs: int) -> str:
-    """Adds published child runs by SQL; returns the fingerprint of one in the middle."""
+def fill(database: Path, runs: int) -> None:
+    """Adds published child runs by SQL."""
     ids = [uuid.uuid4().hex for _ in range(runs)]
     with closing(sqlite3.connect(database)) as store, store:
         rows = ((run, 1_000 * n, 1_000 * n + 500, *FIXED.values()) for n, run in enumerate(ids))
@@ -61,20 +94,30 @@ def fill(database: Path, runs: int) -> str:
         store.executemany(f"insert into runs ({', '.join(columns)}) values ({marks})", rows)
         store.executemany("insert into tags (key, value, run_uuid) values (?, ?, ?)", tags(ids))
         store.executemany("insert into params (key, value, run_uuid) values (?, ?, ?)", parameters(ids))
-    return fingerprint_of(ids[runs // 2])
 
 
-def fingerprint_of(run: str) -> str:
-    """A made-up fingerprint, one a run."""
-    return run * 2
+def combination(number: int, **changes: int) -> dict[str, Identity]:
+    """The identity of a made-up run: a thousand combinations of parameters for every commit."""
+    commit = digest(number // 1_000)
+    names = ("alpha", "beta", "seed")
+    values = {name: number // 10**place % 10 for place, name in enumerate(names)}
+    common = Identity(
+        step="train",
+        command={"command": "python -m steps.train"},
+        parameters={**values, "gamma": 0, "folds": 5, **changes},
+        code={"steps/train.py": commit, "workflow/step.py": digest("step")},
+        data={},
+        upstream={"preprocess": commit},
+        environment={"python": "3.11", "mlflow": "3", "pandas": "2", "scikit-learn": "1"},
+    )
+    return {"code": common, "commit": replace(common, code={"commit": commit[:40]})}
 
 
 def tags(ids: list[str]) -> Iterator[tuple[str, str, str]]:
-    """What a published child run bears, as far as look-ups meet it."""
-    for run in ids:
-        for mode in ("commit", "code"):
-            yield f"fingerprint.{mode}.{fingerprint_of(run)}", "train", run
-        yield "workflow.published", "train", run
+    """What a published child run bears."""
+    for number, run in enumerate(ids):
+        for key, value in published_tags(combination(number), digest(number)).items():
+            yield key, value, run
         yield "workflow.step", "train", run
         yield "mlflow.source.git.commit", "0" * 40, run
         yield "mlflow.user", "somebody", run

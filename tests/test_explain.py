@@ -15,6 +15,7 @@ from tests.in_process import quick_project, run
 from workflow import environment
 from workflow.explain import in_words
 from workflow.fingerprint import Summary, differences
+from workflow.lately import Lately
 from workflow.store import Store
 
 STEPS = ("gather", "left", "right", "join", "shout")
@@ -148,6 +149,24 @@ def test_the_nearest_run_is_the_one_with_most_in_common_not_the_newest(done_once
     assert why(project, "right").startswith(f"text plain → new (nearest: run {near}, ")
 
 
+def test_of_two_runs_that_differ_in_several_ingredients_the_one_with_most_in_common_is_nearest(
+    done_once: Project,
+) -> None:
+    project = done_once
+    names = [f"data/{letter}.txt" for letter in "cdefg"]
+    for name in names:
+        project.write(name, "1\n")
+    run(project, "gather")  # what comes later differs from it in five files, but in nothing else
+    for name in names:
+        project.write(name, "2\n")
+    run(project, "gather", "--limit", "2")
+    near = project.children("gather")[0].info.run_id[:8]
+    project.write(names[0], "3\n")
+    run(project, "gather")
+    why_now = why(project, "gather")
+    assert why_now.startswith(f"limit 2 → 10, source/c.txt changed (nearest: run {near}, "), why_now
+
+
 # -- the plan
 
 
@@ -209,6 +228,49 @@ def test_a_plan_says_what_is_banned_deleted_or_damaged(done_once: Project) -> No
 
 
 # -- however many runs there are
+
+
+@pytest.fixture
+def asked_lately(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps of which the newest runs were asked for, which reads every published run."""
+    asked: list[str] = []
+    original = Store.find_lately
+
+    def counted(store: Store, step: str, most: int = 100) -> object:
+        asked.append(step)
+        return original(store, step, most)
+
+    monkeypatch.setattr(Store, "find_lately", counted)
+    return asked
+
+
+def test_a_run_that_differs_in_one_ingredient_is_explained_without_reading_all_runs(
+    done_once: Project, asked_lately: list[str]
+) -> None:
+    asked_lately.clear()
+    done = run(done_once, "join", "--sweep", "{factor: [3, 4], text: [one, two]}")
+    assert "factor 2.0 → 3.0" in done.text and "text plain → one" in done.text
+    assert asked_lately == ["join"]  # its first combination alone differs in both inputs
+
+
+def test_what_reads_all_runs_is_asked_once_for_each_step(
+    done_once: Project, asked_lately: list[str]
+) -> None:
+    asked_lately.clear()
+    run(done_once, "--sweep", "{factor: [3, 4], text: [one, two]}", "--dry_run", "true")
+    assert sorted(asked_lately) == sorted(set(asked_lately))
+
+
+def test_runs_of_this_invocation_are_among_the_newest(done_once: Project) -> None:
+    project = done_once
+    lately = Lately(Store(project.client, project.uri, "0", ("0",)))
+    first = [earlier.run_id for earlier in lately.runs("left")]
+    run(project, "left", "--factor", "9")
+    new = project.children("left")[0].info.run_id
+    assert [earlier.run_id for earlier in lately.runs("left")] == first
+    lately.add("left", project.parents()[0].info.run_id)  # was never published
+    lately.add("left", new)
+    assert [earlier.run_id for earlier in lately.runs("left")] == [new, *first]
 
 
 def fill(project: Project, count: int) -> None:

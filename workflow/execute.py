@@ -11,10 +11,11 @@ from workflow import plan
 from workflow.artifacts import Damaged
 from workflow.candidates import Candidates, in_a_sentence, outputs_of
 from workflow.child import ChildRuns, Identities, Inputs
-from workflow.explain import in_words, nearest_run, usual_seconds
+from workflow.explain import in_words, nearest_run
 from workflow.facts import Compared
 from workflow.fingerprint import Identity, fingerprint, near_keys, summary
 from workflow.heartbeat import OWNER, close_dead, wait_for
+from workflow.lately import Lately
 from workflow.lease import Held
 from workflow.pins import pinned
 from workflow.plan import Earlier, Node, Outcome
@@ -51,6 +52,9 @@ class Execution:
     locks: dict[str, threading.RLock] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
 
+    def __post_init__(self) -> None:
+        self.lately = Lately(self.store)
+
     def run(self) -> dict[str, Outcome]:
         """Settles every node, independent ones at the same time; returns their outcomes."""
         self.locks = {name: threading.RLock() for name in self.nodes}
@@ -78,6 +82,8 @@ class Execution:
         # Here, and not where the outcome is awaited: the worker takes the next node at once.
         if outcome.state == plan.FAILED and not self.keep_going:
             self.stopping.set()
+        if outcome.state == plan.RAN and outcome.run_id:
+            self.lately.add(outcome.step, outcome.run_id)
         return outcome
 
     def stop(self) -> None:
@@ -132,7 +138,7 @@ class Execution:
             return node.asked
         if rejections:
             return "; ".join(rejections)
-        nearest = nearest_run(self.store, self.mode, identities)
+        nearest = nearest_run(self.store, self.mode, identities, self.lately)
         if nearest:
             found = compared(identities[self.mode], nearest.earlier, nearest.differences)
             self.compared[node.name] = found
@@ -206,7 +212,7 @@ class Execution:
 
     def planned(self, node: Node, state: str, reason: str) -> Outcome:
         """What a plan says of a step that would, or might, run; with how long that took lately."""
-        seconds = usual_seconds(self.store.find_lately(node.step.name, 5))
+        seconds = self.lately.usual_seconds(node.step.name)
         return Outcome(node.name, node.step.name, state, reason, seconds=seconds)
 
     def undecided(self, node: Node, identities: Identities) -> Outcome:

@@ -1,11 +1,11 @@
 """Why a step runs: what differs from the nearest earlier run of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
 
 from workflow.durations import ago
 from workflow.fingerprint import Identity, differences, equal_ingredients, near_keys, summary
+from workflow.lately import Lately
 from workflow.plan import Earlier
 from workflow.store import Store
 
@@ -25,35 +25,39 @@ class Nearest:
     same_files: bool = False
 
 
-def nearest_run(store: Store, mode: str, identities: Mapping[str, Identity]) -> Nearest | None:
+def nearest_run(
+    store: Store, mode: str, identities: Mapping[str, Identity], lately: Lately
+) -> Nearest | None:
     """The nearest earlier run, by a bounded number of indexed queries; None if there is none.
 
-    One query per ingredient finds the runs that differ in nothing else, however old; one finds the
-    newest runs of the step, for when several ingredients differ.
+    One query per ingredient finds the runs that differ in nothing else, however old. None can be
+    nearer than one that differs in a single ingredient; only without such a one the newest runs of
+    the step are looked at too.
     """
-    identity = identities[mode]
-    found = {e.run_id: e for e in store.find_lately(identity.step)}
-    for key in near_keys(identities[CODE]).values() if found else ():
-        found.update({e.run_id: e for e in store.find_near(identity.step, key)})
-    now = summary(identity)
-    comparable = [e for e in found.values() if mode in e.summaries]
-    if not comparable:
-        return None
-    files = summary(identities[CODE])
+    now, files = summary(identities[mode]), summary(identities[CODE])
 
     def same_files(earlier: Earlier) -> bool:
         return not earlier.unusable and earlier.summaries.get(CODE) == files
 
+    def nearness(earlier: Earlier) -> tuple[int, bool, float]:
+        return equal_ingredients(now, earlier.summaries[mode]), same_files(earlier), earlier.started
+
+    step = identities[mode].step
+    keys = near_keys(identities[CODE]).values()
     best = max(
-        comparable,
-        key=lambda e: (equal_ingredients(now, e.summaries[mode]), same_files(e), e.started),
+        comparable(mode, (e for k in keys for e in store.find_near(step, k))), key=nearness, default=None
     )
+    if best is None or nearness(best)[0] < equal_ingredients(now, now) - 1:
+        others = comparable(mode, lately.runs(step))
+        best = max([*others, *([best] if best else [])], key=nearness, default=None)
+    if best is None:
+        return None
     return Nearest(best, tuple(differences(now, best.summaries[mode])), same_files(best))
 
 
-def usual_seconds(lately: Sequence[Earlier]) -> float:
-    """How long the step took lately: the median; 0 if it never ran."""
-    return median(earlier.seconds for earlier in lately) if lately else 0.0
+def comparable(mode: str, found: Iterable[Earlier]) -> list[Earlier]:
+    """The runs that say what they were made of."""
+    return [earlier for earlier in found if mode in earlier.summaries]
 
 
 def in_words(nearest: Nearest | None) -> str:

@@ -5,16 +5,19 @@ import time
 from dataclasses import dataclass, field
 
 from workflow.execute import Execution
-from workflow.explain import usual_seconds
 from workflow.terminal import Progress, Running
 
 
 @dataclass
 class Outlook:
-    """One execution as it is watched; `verbose` follows the log of a step to its end, too."""
+    """One execution as it is watched; `verbose` follows the log of a step to its end, too.
+
+    How long steps take is asked for only if it is `drawn`.
+    """
 
     execution: Execution
     verbose: bool
+    drawn: bool
     usual: dict[str, float] = field(default_factory=dict)
 
     def progress(self) -> Progress:
@@ -36,8 +39,8 @@ class Outlook:
 
     def expected(self, step: str) -> float:
         """How long a step took lately: asked for once, and not worth waiting for a server."""
-        if step not in self.usual:
+        if self.drawn and step not in self.usual:
             self.usual[step] = 0.0
             with contextlib.suppress(Exception):
-                self.usual[step] = usual_seconds(self.execution.store.find_lately(step, 5))
-        return self.usual[step]
+                self.usual[step] = self.execution.lately.usual_seconds(step)
+        return self.usual.get(step, 0.0)

@@ -98,11 +98,12 @@ class Session:
             self.tell(f"run {run_id[:8]} was left open by an orchestrator that died: closed")
         if changes := None if self.dry else self.patch(around.code):
             self.store.log_file(self.parent.info.run_id, changes)
-        execution = self.execution()
+        execution, terminal = self.execution(), self.terminal
+        outlook = Outlook(execution, terminal.verbose, drawn=terminal.moves)
         with (
             step_environment(self.folder),
             heartbeats(self.store, lambda: self.alive(execution)),
-            self.terminal.watching(Outlook(execution, self.terminal.verbose).progress),
+            terminal.watching(outlook.progress),
         ):
             outcomes = execution.run()
         found = parent.facts_of(self.store, self.parent, self.request, around.code, execution)

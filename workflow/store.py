@@ -58,8 +58,13 @@ class Store:
         return self.search(f"{NEAR}.{near_key}", step, CANDIDATES)
 
     def find_lately(self, step: str, most: int = 100) -> list[Earlier]:
-        """The newest published runs of a step."""
+        """The newest published runs of a step. No index leads to them: reads all published runs."""
         return self.search(PUBLISHED, step, most)
+
+    def published(self, run_id: str) -> Earlier | None:
+        """The run, if there is such a one and it was published."""
+        run = self.known_run(run_id)
+        return earlier(run) if run and PUBLISHED in run.data.tags else None
 
     def find_deleted(self, step: str, mode: str, fingerprint: str) -> list[Earlier]:
         """The published runs of a fingerprint that somebody deleted, newest first."""
@@ -174,12 +179,7 @@ class Store:
         outputs: str,
     ) -> None:
         """Makes a run reusable: from this one transaction on, `find` finds it."""
-        step = identities["code"].step
-        prints = {f"fingerprint.{mode}.{fingerprint(i)}": step for mode, i in identities.items()}
-        keys = {*near_keys(identities["code"]).values(), near_keys(identities["commit"])["upstream"]}
-        near = {f"{NEAR}.{key}": step for key in keys}
-        cut = {f"{IDENTITY}.{mode}": canonical(summary(i)) for mode, i in identities.items()}
-        rows = list({**near, **cut, **prints, OUTPUTS: outputs, PUBLISHED: step}.items())
+        rows = list(published_tags(identities, outputs).items())
         for batch in (rows[:-MOST_TAGS], rows[-MOST_TAGS:]):  # a step may have very many parameters
             self.tag(run_id, dict(batch))
 
@@ -247,6 +247,16 @@ class Store:
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Adds what a folder holds to a run's artifacts."""
         self.ask(lambda: self.client.log_artifacts(run_id, str(folder)))
+
+
+def published_tags(identities: Mapping[str, Identity], outputs: str) -> dict[str, str]:
+    """What a published run bears, the decisive tag last."""
+    step = identities["code"].step
+    prints = {f"fingerprint.{mode}.{fingerprint(i)}": step for mode, i in identities.items()}
+    keys = {*near_keys(identities["code"]).values(), near_keys(identities["commit"])["upstream"]}
+    near = {f"{NEAR}.{key}": step for key in keys}
+    cut = {f"{IDENTITY}.{mode}": canonical(summary(i)) for mode, i in identities.items()}
+    return {**near, **cut, **prints, OUTPUTS: outputs, PUBLISHED: step}
 
 
 def fit_name(name: str) -> str:
