@@ -55,6 +55,7 @@ class HandOver:
 
 
 def state(folder: Path) -> State:
-    """The state of every file below a folder; of none if there is no folder."""
-    found = {name: path.stat() for name, path in manifest.files_in(folder).items()}
+    """The state of every file below a folder; of none if there is no folder. Raises WorkflowError."""
+    with artifacts.reaching(str(folder)):
+        found = {name: path.stat() for name, path in manifest.files_in(folder).items()}
     return {name: (s.st_size, s.st_mtime_ns, s.st_ino) for name, s in found.items()}
