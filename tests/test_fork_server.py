@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,19 +19,18 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT, Done, Project, new_project
 from tests.started import Gate, Started, is_supervisor, lives, starting, wait_until, words_of
-from workflow.mlproject import read_workflow
-from workflow.preload import imports_of, packages_of
 from workflow.supervisor import words_of_module
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every step has a new Python")
 
 PROBE = '''"""Tells all that a step could see of the process that it is."""
 
-import atexit, gc, json, locale, logging, multiprocessing, os, random
-import signal, sys, tempfile, threading, time
+import atexit, gc, json, locale, logging, multiprocessing, os, pickle, random
+import re, signal, sys, tempfile, threading, time
 from pathlib import Path
 
 import click
+import matplotlib
 import mlflow
 import numpy
 
@@ -47,9 +47,10 @@ def facts() -> dict:
     return {
         "arguments": sys.argv,
         "path": sys.path,
-        "flags": str(sys.flags),
+        "flags": re.sub("unbuffered=.", "", str(sys.flags)),  # of a copy, the streams only are
         "folder": os.getcwd(),
         "module": [__name__, __file__, __spec__.name, sys.modules["__main__"].__dict__ is globals()],
+        "names": [type(__builtins__).__name__, *sorted(n for n in globals() if n.startswith("__"))],
         "project": sorted(n for n in sys.modules if n.split(".")[0] in ("steps", "workflow", "main")),
         "signals": {str(n): str(signal.getsignal(n)) for n in signal.valid_signals()},
         "blocked": [str(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
@@ -60,7 +61,9 @@ def facts() -> dict:
         "store": mlflow.get_tracking_uri(),
         "temporary": tempfile.gettempdir() == os.environ["TMPDIR"],
         "stdin": sys.stdin.read(),
-        "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering],
+        "streams": [buffering(sys.stdout), buffering(sys.stderr)],
+        "the same streams": [sys.stdout is sys.__stdout__, sys.stderr is sys.__stderr__],
+        "settings": matplotlib.rcParams["lines.linewidth"],
         "encoding": [sys.stdout.encoding, sys.stderr.encoding, locale.getlocale()],
         "threads": [thread.name for thread in threading.enumerate()],
         "memory": [gc.isenabled(), gc.get_threshold()],
@@ -69,6 +72,11 @@ def facts() -> dict:
         "hooks": [sys.gettrace(), sys.excepthook is sys.__excepthook__],
         "processes": squared,
     }
+
+
+def buffering(stream) -> list:
+    below = [type(stream.buffer).__name__, stream.buffer.name, stream.buffer.mode]
+    return [*below, stream.line_buffering, stream.write_through, stream.name, stream.mode]
 
 
 def target(number: str) -> str:
@@ -80,7 +88,11 @@ def target(number: str) -> str:
 
 def say_later() -> None:
     time.sleep(0.3)
-    print("said by a thread")
+    print("said by a thread", len(pickle.dumps(Unlucky)) > 0)
+
+
+class Unlucky(BaseException):
+    pass
 
 
 @click.command()
@@ -100,10 +112,16 @@ def main(source: str, limit: int) -> None:
         raise ValueError("an unlucky number")
     if limit == 14:
         sys.exit(limit)
+    if limit == 15:
+        raise Unlucky("no error of the usual kind")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        if "16" in sys.argv:
+            raise KeyboardInterrupt
 '''
 
 
@@ -111,6 +129,7 @@ if __name__ == "__main__":
 def probe(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Project:
     found = new_project(tmp_path_factory.mktemp("probe") / "project", empty_store)
     (found.folder / "steps/gather.py").write_text(PROBE)
+    (found.folder / "matplotlibrc").write_text("lines.linewidth: 7")
     found.commit("a step that looks around")
     return found
 
@@ -144,6 +163,7 @@ def test_a_copy_is_as_new_where_the_project_has_two_names(
     one, other = (json.loads((o / "facts.json").read_text()) for o in (outputs, both["false"]))
     assert one["project"] == other["project"]
     assert one["module"] == other["module"]
+    assert one["settings"] == other["settings"] == 7
 
 
 def was_a_copy(outputs: Path) -> bool:
@@ -162,6 +182,7 @@ def test_a_step_is_a_copy_unless_the_user_wants_a_new_python(both: dict[str, Pat
 def test_a_step_cannot_tell_a_copy_from_a_new_python(both: dict[str, Path]) -> None:
     copy, new = (json.loads((outputs / "facts.json").read_text()) for outputs in both.values())
     assert new["run"] and new["temporary"] and new["leads its session"]
+    assert new["streams"][0][0] == "FileIO"  # what it prints is in its log at once
     assert {key: copy[key] for key in new} == new
 
 
@@ -177,7 +198,12 @@ def test_two_copies_draw_different_lots(both: dict[str, Path], probe: Project) -
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "end"),
-    [(13, "ValueError: an unlucky number"), pytest.param(14, "exit code 14", marks=pytest.mark.long)],
+    [
+        (13, "ValueError: an unlucky number"),
+        pytest.param(14, "exit code 14", marks=pytest.mark.long),
+        (15, "Unlucky: no error of the usual kind"),
+        pytest.param(16, "killed by SIGINT", marks=pytest.mark.long),
+    ],
 )
 def test_what_a_step_says_until_its_very_end_and_how_it_ends_is_the_same(
     probe: Project, limit: int, end: str
@@ -187,7 +213,8 @@ def test_what_a_step_says_until_its_very_end_and_how_it_ends_is_the_same(
     code, printed, told = ended["true"]
     assert code == 1
     assert "said as an error\n" in printed
-    assert "said without a line feed said by a thread\nsaid at the end\n" in printed
+    assert "said without a line feed" in printed
+    assert "said by a thread True\nsaid at the end\n" in printed
     assert end in printed + told
     assert "fork" not in printed
 
@@ -195,10 +222,8 @@ def test_what_a_step_says_until_its_very_end_and_how_it_ends_is_the_same(
 def end_of(project: Project, *arguments: str) -> tuple[int, str, str]:
     """Exit code, the step's log, and what main told of it, without ids and times."""
     done = project.main("gather", "--rerun", "all", *arguments)
-    # A new Python begins a traceback with two lines of its own.
-    printed = re.sub(r'  File "<frozen runpy>".*\n', "", log(project, "gather"))
     told = done.text.partition("step  ")[0]
-    return done.code, printed, re.sub(r"\b[0-9a-f]{8,32}\b|[0-9.]+ s\b", "…", told)
+    return done.code, log(project, "gather"), re.sub(r"\b[0-9a-f]{8,32}\b|[0-9.]+ s\b", "…", told)
 
 
 # -- when a step gets a new Python
@@ -271,9 +296,56 @@ def test_the_death_of_the_fork_server_hurts_no_step(
         gate.open()
         done = one.wait()
     assert done.states() == {"base": "ran", "hold": "ran"}, done.text
+    gate = Gate(tmp_path / "another gate")
     with starting(relay, "--number", "2", variables=gate.variables) as one:
         server_of(one).kill()
+        gate.open()
         assert one.wait().states() == {"base": "reused", "hold": "ran"}
+
+
+HELD = """import os, sys, time
+from pathlib import Path
+import click
+from workflow.step import step
+
+@click.command()
+@click.option("--base")
+@click.option("--number")
+@click.option("--options")
+def main(base: str, number: str, options: str) -> None:
+    with step() as outputs:
+        gate = Path(os.environ["GATE"])
+        (gate / f"new {number}").write_text(str(sys.orig_argv))
+        (gate / f"new {number}").rename(gate / number)
+        while not (gate / f"go {number}").exists():
+            time.sleep(0.02)
+        (outputs / "number.txt").write_text(number)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@linux_only
+@pytest.mark.slow
+def test_while_a_copy_outlives_the_fork_server_the_next_step_starts_at_once(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    relay = make_project("relay")
+    relay.write("steps/hold.py", HELD)
+    gate = Gate(tmp_path / "gate")
+    sweep = ("--sweep", "{hold.number: [1, 2, 3]}", "--jobs", "2", "--metric", "score")
+    with starting(relay, *sweep, variables=gate.variables) as one:
+        wait_until(lambda: all((gate.folder / n).exists() for n in "12"), "two held steps")
+        assert "main.py" in (gate.folder / "1").read_text()
+        server_of(one).kill()
+        (gate.folder / "go 2").touch()
+        wait_until((gate.folder / "3").exists, "the third", 30)
+        assert "'-m'" in (gate.folder / "3").read_text()
+        for number in (1, 3):
+            (gate.folder / f"go {number}").touch()
+        done = one.wait()
+    assert done.code == 0, done.text
 
 
 def server_of(one: Started) -> psutil.Process:
@@ -318,14 +390,105 @@ def test_a_package_that_starts_a_thread_is_not_copied() -> None:
     assert "a package has started threads" in python(f"{fork}; {thread}; {check}").stderr
 
 
-def python(code: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
+        [sys.executable, "-W", "ignore", "-c", code, *words],
         cwd=ROOT,
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+SLOW_SERVER = """
+import os, socket, sys, time
+from pathlib import Path
+from workflow import fork_server
+from workflow.command import make_request, parse
+from workflow.environment import read_environment
+from workflow.mlproject import read_workflow
+
+project, address = Path.cwd(), Path(sys.argv[1])
+workflow = read_workflow((project / "MLproject").read_text())
+request = make_request(project, workflow, parse(workflow, ["preprocess"]))
+ours, its = socket.socketpair()
+if not (child := os.fork()):
+    time.sleep(1)
+    fork_server.serve(its, project)
+installed = read_environment(project, workflow.environment_file)
+server = fork_server.ForkServer(child, ours, project, request, installed)
+server.prepare(address)
+socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect(str(address))
+server.close()
+"""
+
+
+@linux_only
+@pytest.mark.slow
+def test_a_step_waits_until_the_fork_server_listens(tmp_path: Path) -> None:
+    done = python(SLOW_SERVER, str(tmp_path / "address"))
+    assert done.returncode == 0, done.stderr
+
+
+IS_PLAIN = """
+import os, sys
+from pathlib import Path
+from workflow.fork_server import is_plain
+
+for place in sys.argv[2:]:
+    os.environ["PYTHONPATH"] = place
+    print(is_plain(Path(sys.argv[1])))
+"""
+
+
+@linux_only
+@pytest.mark.slow
+def test_where_steps_would_find_other_modules_than_main_none_is_a_copy(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(IS_PLAIN)
+
+    def plain(project: Path, *places: str, **variables: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "program.py", project, *places],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    places = (str(ROOT), f"{ROOT}:/lib", "", f"{ROOT}:lib", f"{ROOT}:", f"{ROOT}::/lib")
+    assert plain(ROOT, *places) == ["True"] * 3 + ["False"] * 3
+    assert plain(tmp_path.resolve(), *places) == ["True"] * 6
+    assert plain(tmp_path.resolve(), str(ROOT), PYTHONSAFEPATH="1") == ["False"]
+
+
+STOPPED_WHILE_IT_STARTS = """
+import os, signal, subprocess, sys, time
+from workflow import supervisor
+
+class Late(subprocess.Popen):
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Late
+sys.exit(supervisor.main(sys.argv[1]))
+"""
+
+
+@linux_only
+def test_a_supervisor_that_is_stopped_while_it_starts_a_step_leaves_nothing_of_it(
+    tmp_path: Path,
+) -> None:
+    pid = tmp_path / "pid"
+    logs = {"WORKFLOW_LOGS": str(tmp_path), "WORKFLOW_PID": str(os.getpid()), "MLFLOW_RUN_ID": "x"}
+    command = f"sleep 100 & echo $! > {shlex.quote(str(pid))}; wait"
+    done = python(STOPPED_WHILE_IT_STARTS, command, WORKFLOW_PYTHON=sys.executable, **logs)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert not psutil.pid_exists(int(pid.read_text()))
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -366,32 +529,3 @@ def with_python_on_path() -> None:
         shutil.which("python")
         and Path(str(shutil.which("python"))).parent == Path(sys.executable).parent
     )
-
-
-# -- what the server imports
-
-
-def test_what_steps_import_is_read_in_their_order_and_without_the_projects_own(tmp_path: Path) -> None:
-    (tmp_path / "steps").mkdir()
-    (tmp_path / "steps/one.py").write_text(
-        "import skops.io\nfrom steps import two\nfrom . import three\n"
-        "if __debug__:\n    import xml\n\ndef later():\n    import sqlite3\n"
-    )
-    (tmp_path / "steps/two.py").write_text(
-        "from sklearn import svm, tree\nimport no_such_package, two\n"
-    )
-    (tmp_path / "two.py").touch()
-    entry = 'one: {command: "python -m steps.one"}'
-    workflow = read_workflow(f"name: x\nentry_points:\n  main: {{command: x}}\n  {entry}\n")
-    found = packages_of(tmp_path, workflow.steps.values())
-    assert found == {"steps.one": [("skops.io", ()), ("sklearn", ("svm", "tree"))]}
-
-
-def test_a_package_that_is_edited_where_it_lies_is_imported_by_the_step_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "edited_in_place.py").touch()
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project/one.py").write_text("import edited_in_place, json, click")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert imports_of(tmp_path / "project", ["one.py"]) == [("json", ()), ("click", ())]

@@ -30,19 +30,15 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from workflow.command import Request
 from workflow.environment import read_environment
 from workflow.first_use import backend_of
-from workflow.forked_step import Call, become, begin
+from workflow.forked_step import Call, become
+from workflow.minder import mind
 from workflow.preload import Import, packages_of
-from workflow.supervisor import (
-    LONGEST,
-    PR_SET_CHILD_SUBREAPER,
-    PR_SET_PDEATHSIG,
-    ask_kernel,
-    end_adopted,
-    kill_group,
-)
+from workflow.supervisor import LONGEST, PR_SET_PDEATHSIG, ask_kernel
 
 TASKS = Path("/proc/self/task")
 """A folder for every thread of this process."""
+READY = 5.0
+"""Seconds that the server has to say that it listens; it takes a few milliseconds."""
 
 
 @dataclass
@@ -58,7 +54,10 @@ class ForkServer:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self, address: Path) -> None:
-        """Before a step starts: lets it get a copy, if the packages are still those of the fork."""
+        """Before a step starts: lets it get a copy, if the packages are still those of the fork.
+
+        Returns when the server listens, or does not say so in time; then the step may get none.
+        """
         with self.lock:
             if not self.pid:
                 return
@@ -71,9 +70,11 @@ class ForkServer:
                 orders = {"address": str(address), "packages": self.packages(), "variables": variables}
                 with contextlib.suppress(OSError):
                     self.control.sendall(json.dumps(orders).encode() + b"\n")
+                    self.control.settimeout(READY)
+                    self.control.recv(1)
 
     def packages(self) -> dict[str, list[Import]]:
-        """What the steps of the request import."""
+        """The modules that may be copies, and what they import."""
         steps = [node.step for node in self.request.nodes if not node.pin]
         return packages_of(self.project, steps)
 
@@ -93,9 +94,10 @@ def start(project: Path, request: Request, installed: Mapping[str, str]) -> Fork
     In a copy it does not return, but ends as the step ends.
     """
     wanted = request.flag("warm") and not request.flag("dry_run")
-    if not wanted or sys.platform != "linux" or not is_plain() or not can_wait():
+    if not wanted or sys.platform != "linux" or not is_plain(project) or not can_wait():
         return None
     sys.stdout.flush()
+    sys.stderr.flush()
     ours, its = socket.socketpair()
     with warnings.catch_warnings():
         # Of threads: OpenBLAS ends its own before a fork, and pyarrow's allocator knows what to do.
@@ -105,13 +107,21 @@ def start(project: Path, request: Request, installed: Mapping[str, str]) -> Fork
         its.close()
         return ForkServer(pid, ours, project, request, installed)
     ours.close()
-    return become(serve(its), project)
+    return become(serve(its, project), project)
 
 
-def is_plain() -> bool:
-    """Is this process as `python -m` would be: no option of the interpreter, no threads, all streams?"""
+def is_plain(project: Path) -> bool:
+    """Is this process as `python -m` in the project would be: no options, no threads, all streams?"""
+    options = sys.orig_argv[1:2] != sys.argv[:1] or sys.flags.safe_path or finds_others(project)
     streams = (sys.stdin, sys.stdout, sys.stderr)
-    return sys.orig_argv[1:2] == sys.argv[:1] and threading.active_count() == 1 and None not in streams
+    return not options and threading.active_count() == 1 and None not in streams
+
+
+def finds_others(project: Path) -> bool:
+    """Does PYTHONPATH mean other folders here than in the project? An empty entry is where one is."""
+    places = os.environ.get("PYTHONPATH")
+    relative = places and not all(map(os.path.isabs, places.split(os.pathsep)))
+    return bool(relative) and Path.cwd() != project
 
 
 def can_wait() -> bool:
@@ -132,19 +142,21 @@ def import_store() -> None:
 # -- in the server
 
 
-def serve(control: socket.socket) -> Call:
+def serve(control: socket.socket, project: Path) -> Call:
     """Imports, and makes copies when asked. Returns in a copy only, with what it shall do."""
     try:
         ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # main ends the steps, and then this
         silence()
+        os.chdir(project)  # where packages may look for their settings, as a step's do
         orders = json.loads(control.makefile().readline())
         os.environ.update(orders["variables"])  # where temporary files go, for one
-        control.close()
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(orders["address"])
             listener.listen(100)
+            control.send(b"!")
+            control.close()
             return make_copies(listener, orders["packages"])
     except BaseException:
         os._exit(1)
@@ -158,7 +170,10 @@ def silence() -> None:
 
 
 def make_copies(listener: socket.socket, packages: Mapping[str, Sequence[Import]]) -> Call:
-    """Makes a copy for each that asks; while the first ones run, imports what the others will need."""
+    """Makes a copy for each that asks; while the first ones run, imports what the others will need.
+
+    Of modules that are not among those it makes none.
+    """
     later: list[Import] = []
     while True:
         if later and not select.select([listener], [], [], 0)[0]:
@@ -166,12 +181,13 @@ def make_copies(listener: socket.socket, packages: Mapping[str, Sequence[Import]
             continue
         connection, _ = listener.accept()
         bury_minders()
-        if message := connection.recv(LONGEST):
-            call = json.loads(message)
+        call = json.loads(connection.recv(LONGEST) or b"{}")
+        if call and call["words"][0] in packages:
             # What this step imports takes it as long as it would the step, and the next has it too.
-            bring(packages.get(call["words"][0], ()))
+            bring(packages[call["words"][0]])
             refuse_threads()
             if os.fork() == 0:
+                listener.close()  # else it would seem to be served after the server's death
                 return mind(connection, call)
             later = later or [each for module in packages.values() for each in module]
         connection.close()
@@ -203,37 +219,3 @@ def refuse_threads() -> None:
     os.waitpid(pid, 0)
     if threading.active_count() > 1 or len([*TASKS.iterdir()]) > 1:
         raise RuntimeError("a package has started threads")
-
-
-# -- in the minder, which stays with one step as a parent does
-
-
-def mind(connection: socket.socket, call: Call) -> Call:
-    """Forks the step and tells the supervisor how it ended. Returns in the step only."""
-    ask_kernel(PR_SET_CHILD_SUBREAPER, 1)
-    ours, its = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        connection.close()
-        begin(its)
-        return call
-    its.close()
-    ours.recv(1)
-    connection.send(str(pid).encode())
-    if connection.recv(1):
-        ours.send(b"!")
-    ours.close()
-    connection.send(str(wait(connection, pid)).encode())
-    os._exit(0)
-
-
-def wait(connection: socket.socket, pid: int) -> int:
-    """The step's exit code, once nothing of it is left. It ends at once if its supervisor is gone."""
-    ended = os.pidfd_open(pid)
-    if connection.fileno() in select.select([connection.fileno(), ended], [], [])[0]:
-        kill_group(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    kill_group(pid, signal.SIGKILL)
-    end_adopted()
-    return os.waitstatus_to_exitcode(status)

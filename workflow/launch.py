@@ -136,7 +136,7 @@ def step_environment(folder: Path) -> Iterator[None]:
 
     The running interpreter's folder is first on PATH, so that `python` in a command is this one. An
     experiment name beside the id that MLflow sets would be refused. Temporary files go where they
-    are removed even if the step is killed.
+    are removed even if the step is killed. What a step prints is in its log at once.
     """
     before = dict(os.environ)
     python = Path(sys.executable).parent
@@ -151,6 +151,7 @@ def step_environment(folder: Path) -> Iterator[None]:
         WORKFLOW_FORK_SERVER=str(folder / ADDRESS),
         WORKFLOW_PID=str(os.getpid()),
         TMPDIR=str(temporary),
+        PYTHONUNBUFFERED=before.get("PYTHONUNBUFFERED", "1"),
         PATH=f"{python}{os.pathsep}{before.get('PATH', os.defpath)}",
     )
     os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)

@@ -56,6 +56,7 @@ def main(command: str) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if process:
         end_all(process)
+    end_adopted()  # also what was just being started when we were told to stop
     code = code if code >= 0 else 128 - code
     with contextlib.suppress(OSError):  # the folder goes with the orchestrator
         write_whole(logs / f"{run_id}.exit", str(code))
@@ -186,7 +187,7 @@ def refuse_to_outlive(logs: Path, run_id: str) -> None:
 
 
 def end_all(process: Process) -> None:
-    """SIGTERM to the step if it still runs; SIGKILL, after a while, to all that it left behind."""
+    """SIGTERM to the step if it still runs; SIGKILL, after a while, to all of its group."""
     if process.poll() is None:
         kill_group(process.pid, signal.SIGTERM)
     until = time.monotonic() + GRACE
@@ -194,7 +195,6 @@ def end_all(process: Process) -> None:
         time.sleep(0.05)
     kill_group(process.pid, signal.SIGKILL)
     process.wait()
-    end_adopted()
 
 
 def kill_group(group: int, number: int) -> None:
