@@ -10,6 +10,7 @@ from pathlib import Path
 from workflow.effects import can_be_copied
 from workflow.graph import Step, command_words
 from workflow.imports import content, follow, packages_above, run_files
+from workflow.roots import roots_of
 
 Import = tuple[str, tuple[str, ...]]
 """A module, and the names that are taken from it, some of which may be modules too."""
@@ -32,9 +33,10 @@ def files_of(project: Path, module: str) -> list[str]:
 
     None for a module that is not the project's.
     """
-    scripts = list(run_files(project, module))
+    roots = roots_of(project, "")
+    scripts = list(run_files(project, module, roots))
     above = {package for script in scripts for package in packages_above(project, script)}
-    return list(dict.fromkeys([*scripts, *follow(project, above.union(scripts)).files]))
+    return list(dict.fromkeys([*scripts, *follow(project, above.union(scripts), roots).files]))
 
 
 def imports_of(project: Path, files: Iterable[str]) -> list[Import]:
