@@ -1,6 +1,7 @@
 """Real servers on free ports: git's own daemon, and MLflow's tracking server."""
 
 import contextlib
+import random
 import socket
 import subprocess
 import sys
@@ -12,13 +13,16 @@ from tests.conftest import Project
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """One below those that outgoing connections get: none takes it while its server is down."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as found:
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager
-def serving(command: list[str], port: int, project: Project, seconds: float = 60) -> Iterator[None]:
+def serving(command: list[str], port: int, project: Project, seconds: float = 120) -> Iterator[None]:
     """Runs a server while the block lasts; begins when its port answers."""
     log = project.folder.parent / f"server-{port}.log"
     # The jobs of its GenAI parts are seven more processes.
@@ -29,8 +33,16 @@ def serving(command: list[str], port: int, project: Project, seconds: float = 60
             await_port(port, server, time.monotonic() + seconds, log)
             yield
         finally:
-            server.terminate()
-            server.wait(20)
+            end(server, seconds)
+
+
+def end(server: "subprocess.Popen[bytes]", seconds: float) -> None:
+    server.terminate()
+    try:
+        server.wait(seconds)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def await_port(port: int, server: "subprocess.Popen[bytes]", until: float, log: Path) -> None:

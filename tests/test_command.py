@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 from workflow.command import Request, main, make_request, parse
 from workflow.errors import WorkflowError
 from workflow.graph import Workflow
-from workflow.mlproject import read_workflow
+from workflow.mlproject import NEEDED, read_workflow
 
 PROJECT = """
 entry_points:
@@ -27,6 +27,8 @@ entry_points:
       keep_going: {default: ""}
       jobs: {type: int, default: 0}
       sweep: {default: ""}
+      metric: {default: score}
+      reuse_from: {default: ""}
   load: {command: python load.py, parameters: {rows: {type: int, default: 9}}}
   fit:
     command: python fit.py
@@ -193,3 +195,71 @@ def test_help_lists_every_parameter_and_needs_no_mlflow() -> None:
 def test_a_refusal_needs_no_mlflow_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     assert "mlflow" not in modules_after(["predcit"])[1]
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that is said of a project that cannot even be read."""
+    assert main(folder, ["fit"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory"),
+        ("a folder", "Is a directory"),
+        (b"a: 1\nb: \xff\n", "line 2 is not UTF-8"),
+    ],
+)
+def test_an_mlproject_that_cannot_be_read_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes | str | None,
+    said: str,
+) -> None:
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    if isinstance(content, bytes):
+        (tmp_path / "MLproject").write_bytes(content)
+    elif content:
+        (tmp_path / "MLproject").mkdir()
+    line = refused(tmp_path, capsys)
+    assert line.startswith(f"Error: cannot read {tmp_path / 'MLproject'}")
+    assert said in line
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_parameter_that_the_workflow_needs_and_main_lacks_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    lines = [line for line in PROJECT.splitlines() if not line.startswith(f"      {name}: ")]
+    line = refused(project(tmp_path, "\n".join(lines)), capsys)
+    assert f"main in MLproject does not declare the parameter {name!r}" in line
+    assert "README.md" in line
+
+
+def test_a_current_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    command = [sys.executable, str(ROOT / "main.py")]
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("Error: the current folder is gone")
+
+
+def test_help_that_nobody_can_read_is_no_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "main.py", "--help"]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

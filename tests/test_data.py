@@ -122,3 +122,11 @@ def test_a_pipe_is_no_data(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WorkflowError, match=r"cannot read .*pipe: it is neither a file nor a folder"):
         digest_data(tmp_path / "pipe")
+
+
+def test_a_user_without_a_home_reads_every_file_anew(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # so it is for a user nobody knows
+    assert digest_file(large) == sha256_of(large)

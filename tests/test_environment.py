@@ -8,6 +8,7 @@ import pytest
 
 from workflow import environment
 from workflow.environment import package_name, read_environment, requirements
+from workflow.errors import WorkflowError
 from workflow.origins import is_place
 
 
@@ -149,3 +150,30 @@ def test_a_folder_counts_by_its_name_and_version_wherever_the_project_lies(
 )
 def test_other_requirements_name_no_place(requirement: str) -> None:
     assert not is_place(requirement)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- click", "must be a mapping with a list 'dependencies'"),
+        ("click", "must be a mapping with a list 'dependencies'"),
+        ("dependencies: 5", "'dependencies' in .* must be a list"),
+        ("dependencies: click", "'dependencies' in .* must be a list"),
+        ("dependencies: [{pip: click}]", "'pip' in .* must be a list"),
+        ("dependencies: [\udcff]", "line 1 is not UTF-8"),
+        ("dependencies: [-r gone.txt]", "gone.txt: No such file"),
+        ("dependencies: [-r again.txt]", "again.txt includes itself: take out the line '-r again.txt'"),
+    ],
+)
+def test_a_list_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "again.txt").write_text("-r again.txt\n")
+    (tmp_path / "python_env.yaml").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(WorkflowError, match=said):
+        requirements(tmp_path / "python_env.yaml")
+
+
+def test_two_lists_may_include_the_same_third(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("-r c.txt\n-r b.txt\n")
+    (tmp_path / "b.txt").write_text("-r c.txt\n")
+    (tmp_path / "c.txt").write_text("click\n")
+    assert requirements(tmp_path / "a.txt") == ["click", "click"]

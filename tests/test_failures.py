@@ -1,10 +1,19 @@
 """A step that did not end well is never reused, whatever its run says; and what is told then."""
 
+import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests import in_process
 from tests.conftest import Project, new_project
+from tests.started import rows
+from workflow import session
+from workflow.child import ChildRuns
+from workflow.code import Code
+from workflow.session import Session
 from workflow.tags import NOTE
 
 pytestmark = pytest.mark.slow
@@ -90,3 +99,60 @@ def test_a_request_that_cannot_be_met_ends_the_parent_run_failed_with_the_reason
     assert parent.info.status == "FAILED"
     assert "unknown task 'gahter'" in parent.data.tags[NOTE]
     assert len(project.children("gather")) == children
+
+
+def test_a_command_that_ended_its_own_run_failed_and_the_run_says_so(project: Project) -> None:
+    run_id = project.client.create_run("0").info.run_id
+    project.variables["MLFLOW_RUN_ID"] = run_id
+    program = f"import mlflow; mlflow.MlflowClient().set_terminated({run_id!r}, 'KILLED')"
+    done = project.command(sys.executable, "-m", "workflow.step", "--", sys.executable, "-c", program)
+    del project.variables["MLFLOW_RUN_ID"]
+    assert done.code == 1, done.text
+    assert "the step ended its own run as KILLED" in done.text
+    assert "exit code 0" not in done.text
+
+
+def test_after_a_failure_not_even_a_pin_is_looked_at(example: Project) -> None:
+    example.write("steps/gather.py", "raise SystemExit(1)")
+    done = in_process.run(example, "join", "--right", str(example.folder))
+    assert done.states() == {
+        "gather": "failed",
+        "left": "skipped",
+        "right": "skipped",
+        "join": "skipped",
+    }
+
+
+def test_the_heart_of_a_run_stops_only_after_nobody_owns_it(
+    example: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned: list[object] = []
+
+    class Hearts(set[str]):
+        def discard(self, run_id: str) -> None:
+            query = "select run_uuid from tags where key = 'workflow.owner' and run_uuid = ?"
+            owned.append(rows(example, query, run_id))
+
+    def children(**given: object) -> ChildRuns:
+        return ChildRuns(**given, running=Hearts())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(session, "ChildRuns", children)
+    assert in_process.run(example, "gather").code == 0
+    assert owned == [[]]
+
+
+def test_uncommitted_changes_that_could_not_be_kept_are_kept_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(code: Code) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    mine = SimpleNamespace(folder=tmp_path, patching=threading.Lock())
+    code = Code(tmp_path, "0" * 40, "", {"a.py": "0"})
+    monkeypatch.setattr(session, "patch", full)
+    with pytest.raises(OSError, match="No space left"):
+        Session.patch(mine, code)  # type: ignore[arg-type]
+    monkeypatch.setattr(session, "patch", lambda code: b"diff")
+    file = Session.patch(mine, code)  # type: ignore[arg-type]
+    assert file is not None
+    assert file.read_bytes() == b"diff"

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from workflow.errors import WorkflowError
-from workflow.first_use import make_tables, sqlite_file
+from workflow.first_use import make_tables, server_lock, sqlite_file
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,21 @@ def test_a_missing_driver_is_one_sentence() -> None:
 
 def test_a_server_that_is_asked_over_http_has_made_its_tables_itself() -> None:
     make_tables("http://host.invalid:1")
+
+
+def test_the_connection_that_holds_the_lock_ends_with_the_block_however_that_ends(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "a.db"
+
+    def is_open() -> bool:
+        return str(file) in {each.path for each in psutil.Process().open_files()}
+
+    def fail() -> None:
+        with server_lock(f"sqlite:///{file}", "select 1"):
+            assert is_open()
+            raise RuntimeError("in the block")
+
+    with pytest.raises(RuntimeError, match="in the block") as failed:
+        fail()
+    assert not is_open(), failed

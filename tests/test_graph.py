@@ -130,6 +130,13 @@ def test_a_step_name_that_no_folder_or_dotted_name_can_hold_is_refused(name: str
         ("  a: {command: x, sources: {b: c}}", "'sources' of step 'a' in MLproject must be a list"),
         ("  a: {command: x, timeout: soon}", "'timeout' of step 'a' in MLproject must be a number"),
         ("  a: {command: x, retries: -1}", "'retries' of step 'a' in MLproject must be a number"),
+        ("  a: {command: x, retries: .inf}", "'retries' of step 'a' in MLproject must be a number"),
+        ("  a: {command: x, retries: .nan}", "'retries' of step 'a' in MLproject must be a number"),
+        ("  a: {command: x, timeout: .inf}", "'timeout' of step 'a' in MLproject must be a number"),
+        ("  a: {command: x, timeout: .nan}", "'timeout' of step 'a' in MLproject must be a number"),
+        ("  a: {command: x, sources: [/etc/*.conf]}", "'sources' of step 'a' in MLproject has '/etc/"),
+        ("  a: {command: x, sources: ['']}", "'': name files in the project, such as steps/*.py"),
+        ("  a: {command: x, sources: ['**.py']}", "** must stand alone between slashes"),
         ("  a: {command: x}\n  a: {command: y}", "names 'a' twice"),
         ("  a: {command: x, paramaters: {}}", "unknown key 'paramaters'; did you mean 'parameters'?"),
         ("  a: {command: x, source: b}", "step 'a' of MLproject has the unknown key 'source'; did you"),
@@ -152,3 +159,10 @@ def test_a_file_without_main_says_so(text: str) -> None:
 def test_a_file_that_is_no_yaml_is_named() -> None:
     with pytest.raises(WorkflowError, match="MLproject is not valid YAML"):
         read_workflow("entry_points: {")
+
+
+@pytest.mark.parametrize("value", ["5", "[a]", "{a: b}"])
+@pytest.mark.parametrize("key", ["python_env", "conda_env"])
+def test_a_list_of_packages_that_is_no_file_name_is_refused(key: str, value: str) -> None:
+    with pytest.raises(WorkflowError, match=f"'{key}' in MLproject must be the name of a file"):
+        read_workflow(f"{key}: {value}\nentry_points: {{main: {{command: x}}}}")

@@ -67,6 +67,7 @@ def test_a_folder_made_by_hand_can_stand_for_a_step_when_it_runs_alone(project: 
     ("pin", "said"),
     [
         ("nowhere/at/all", "cannot use the pin nowhere/at/all"),
+        ("http://localhost:1/x", "cannot use the pin http://localhost:1/x: MLflow cannot load"),
         ("0" * 32, "no run '00000000000000000000000000000000' in sqlite"),
     ],
 )

@@ -268,3 +268,27 @@ def test_verbose_shows_what_steps_print_in_whole_lines(
             time.sleep(0.05)
         log.write_text("one\ntwo\n")
     assert capsys.readouterr().out.splitlines() == ["train | one", "train | two"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["a full disk", "a pipe that nobody reads", "closed"])
+def test_a_workflow_whose_output_nobody_can_read_does_its_work(example: Project, output: str) -> None:
+    if output == "a full disk":
+        stream = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, stream = os.pipe()
+        os.close(reader)
+    command = [sys.executable, "main.py", "gather"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command] if output == "closed" else command,
+        cwd=example.folder,
+        env=example.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=stream,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(stream)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [run.info.status for run in example.runs()] == ["FINISHED", "FINISHED"]

@@ -8,7 +8,7 @@ from mlflow import MlflowClient, get_tracking_uri, search_runs
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from workflow.errors import WorkflowError
+from workflow.errors import ServerGone, WorkflowError
 from workflow.tags import BANNED, UNUSABLE
 
 WHOLE = 32
@@ -54,7 +54,7 @@ def compare(step: str, top: int, metric: str | None, experiment: str | None, htm
     try:
         metric = metric or comparison.usual_metric(Path.cwd())
         file = comparison.show(step, top, metric, experiment, html)
-    except WorkflowError as error:
+    except (WorkflowError, ServerGone) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"\npage:    {file}")
 

@@ -145,9 +145,14 @@ def hand_over(outputs: Outputs, into: Path) -> Path:
 
 
 def download(uri: str, into: Path) -> Path:
-    """The folder (or file) that a URI names, below `into`."""
+    """The folder (or file) that a URI names, below `into`. Raises OSError or MlflowException."""
     into.mkdir(parents=True, exist_ok=True)
-    return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(into)))
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(into)))
+    except (OSError, MlflowException):
+        raise
+    except Exception as error:  # every kind of store has a library with errors of its own
+        raise OSError(f"MLflow cannot load from there ({type(error).__name__}: {error})") from error
 
 
 def remove(outputs: Outputs) -> None:

@@ -82,9 +82,10 @@ class ChildRuns:
         except BaseException:
             self.give_up(run_id)
             raise
+        else:
+            self.store.untag(run_id, OWNER)  # before its heart stops
         finally:
             self.running.discard(run_id)
-        self.store.untag(run_id, OWNER)
         if isinstance(outcome, Held):
             return outcome
         return replace(

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from workflow.environment import read_environment
 from workflow.errors import WorkflowError, suggestion
 from workflow.fingerprint import MODES
 from workflow.graph import Workflow
-from workflow.mlproject import read_workflow
+from workflow.mlproject import open_workflow
 from workflow.named_data import Texts, data_texts, refuse_unfit_data
 from workflow.parameters import (
     TRUTH,
@@ -32,6 +33,7 @@ from workflow.parameters import (
 from workflow.plan import Node, make_nodes
 from workflow.surroundings import refuse_missing_module
 from workflow.sweep import Branch, Combination, expand, overrides_of, read_sweep
+from workflow.terminal import give_output_up, open_closed_streams
 
 PLAN_FORMATS = ("table", "json")
 HELP_SHOWN, BAD_REQUEST = 0, 2
@@ -73,8 +75,10 @@ def processors() -> int:
 
 def main(project: Path, arguments: Sequence[str] | None = None) -> int:
     """Runs the workflow of a project folder; returns the process's exit code."""
+    open_closed_streams()
     try:
-        workflow = read_workflow((project / "MLproject").read_text(encoding="utf-8"))
+        refuse_deleted_folder()
+        workflow = open_workflow(project)
         given = parse(workflow, sys.argv[1:] if arguments is None else list(arguments))
         if given is None:
             return HELP_SHOWN
@@ -100,9 +104,19 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
             server.close()
 
 
+def refuse_deleted_folder() -> None:
+    """Raises WorkflowError if we are nowhere: MLflow would look there, and not say where it looked."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        gone = f"the current folder is gone or cannot be read ({error.strerror})"
+        raise WorkflowError(f"{gone}: change into another one, and try again") from None
+
+
 def refuse(error: WorkflowError) -> int:
     """Says what is wrong with the request, on the terminal and on the parent run if there is one."""
-    click.echo(f"Error: {error}", err=True)
+    with suppress(OSError):
+        click.echo(f"Error: {error}", err=True)
     if "MLFLOW_RUN_ID" in os.environ:
         from workflow import parent
 
@@ -122,6 +136,9 @@ def parse(workflow: Workflow, arguments: list[str]) -> dict[str, str] | None:
         with command.make_context("main.py", arguments) as context:
             given = {str(k): v for k, v in context.params.items() if v is not None}
     except click.exceptions.Exit:
+        return None
+    except OSError:  # nobody reads the help
+        give_output_up()
         return None
     except click.NoSuchOption as error:
         word = error.option_name.lstrip("-")

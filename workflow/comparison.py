@@ -15,8 +15,10 @@ from workflow.errors import WorkflowError, suggestion
 from workflow.links import run_page
 from workflow.mlproject import read_workflow
 from workflow.page import render
+from workflow.patience import Patience
 from workflow.store import Store
 from workflow.tags import COMMIT, DIRTY
+from workflow.terminal import say
 from workflow.tracking import experiment_ids
 
 PAIRS = "pairs"
@@ -57,9 +59,10 @@ def show(step: str, top: int, metric: str, experiment: str | None, html: Path | 
 def open_store(experiment: str | None) -> Store:
     """The tracking server, looking in one experiment."""
     client, uri = mlflow.MlflowClient(), without_credentials(mlflow.get_tracking_uri())
-    ids = experiment_ids(client, [experiment] if experiment else [])
+    patience = Patience(uri, say)
+    ids = experiment_ids(client, patience, [experiment] if experiment else [])
     found = ids[0] if ids else os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
-    return Store(client, uri, found, (found,))
+    return Store(client, uri, found, (found,), patience)
 
 
 def candidate(store: Store, run: Run, metric: str) -> Candidate:

@@ -20,8 +20,11 @@ SMALL = 1_000_000
 
 
 def memo_file() -> Path:
-    """Where digests are remembered, by the XDG rule."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Where digests are remembered, by the XDG rule. Raises OSError for a user without a home."""
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
     return home / "mlflow-workflow" / "digests.sqlite"
 
 

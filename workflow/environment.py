@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -29,33 +30,45 @@ def read_environment(project: Path, file: str | None) -> dict[str, str]:
     }
 
 
-def requirements(file: Path) -> list[str]:
+def requirements(file: Path, above: tuple[Path, ...] = ()) -> list[str]:
     """The requirement lines of a python_env.yaml, conda.yaml or requirements file.
 
+    `above` are the files that include it.
+
     Raises:
-        WorkflowError: the file cannot be read.
+        WorkflowError: the file cannot be read, is no such file, or includes itself.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise WorkflowError(f"MLproject names {file.name}: {error.strerror}") from None
+    if file.resolve() in above:
+        raise WorkflowError(f"{file} includes itself: take out the line '-r {file.name}'")
+    text = yaml_text.read(file, f"the list of packages {file}")
+    within = (*above, file.resolve())
     if file.suffix == ".txt":
-        return included(file.parent, [COMMENT.sub("", line) for line in text.splitlines()])
+        return included(within, [COMMENT.sub("", line) for line in text.splitlines()])
     content = yaml_text.load(text, file.name)
-    return included(file.parent, (content or {}).get("dependencies") or [])
+    if not isinstance(content or {}, dict):
+        raise WorkflowError(f"{file} must be a mapping with a list 'dependencies'")
+    return included(within, packages_under("dependencies", content or {}, file))
 
 
 COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
-def included(folder: Path, lines: list[Any]) -> list[str]:
+def packages_under(key: str, content: Mapping[str, Any], file: Path) -> list[Any]:
+    """The list that stands under this key; it may be missing."""
+    listed = content.get(key) or []
+    if not isinstance(listed, list):
+        raise WorkflowError(f"{key!r} in {file} must be a list: [package, …]")
+    return listed
+
+
+def included(within: tuple[Path, ...], lines: list[Any]) -> list[str]:
     """The lines, with `-r file` replaced by that file's and conda's `pip:` list by its own."""
     found: list[str] = []
     for line in lines:
         if isinstance(line, dict):
-            found += included(folder, line.get("pip") or [])
+            found += included(within, packages_under("pip", line, within[-1]))
         elif match := re.match(r"\s*(?:-r|--requirement)[ =]*(\S+)", str(line)):
-            found += requirements(folder / match[1])
+            found += requirements(within[-1].parent / match[1], within)
         else:
             found.append(str(line))
     return found

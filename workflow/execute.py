@@ -96,8 +96,8 @@ class Execution:
     # -- one step
 
     def settle(self, node: Node) -> Outcome:
-        """Pinned, reused or run: what stands for this node."""
-        if node.pin:
+        """Pinned, reused or run: what stands for this node. Skipped, once the workflow is to end."""
+        if node.pin and not self.stopping.is_set():
             return self.pinned(node)
         while True:
             failed = [u for u in node.upstream.values() if self.outcomes[u].state in NOT_DONE]

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from workflow.errors import WorkflowError
 
@@ -67,15 +68,15 @@ def server_lock(uri: str, statement: str) -> Iterator[None]:
         MlflowException: it does not answer, as MLflow says it of a store that it knows already.
         WorkflowError: the driver for it is not installed.
     """
-    try:
-        engine = create_engine(uri)
-        connection = engine.connect()
-    except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", error)).strip()
-        raise MlflowException(said, error_code=TEMPORARILY_UNAVAILABLE) from None
-    except ModuleNotFoundError as error:
-        raise WorkflowError(f"the tracking server's database needs the package {error.name}") from None
-    with contextlib.closing(connection):
-        connection.execute(text(statement))
+    with contextlib.ExitStack() as stack:
+        try:
+            # Without a pool: there a connection would live on, and with it the lock.
+            connection = stack.enter_context(create_engine(uri, poolclass=NullPool).connect())
+            connection.execute(text(statement))
+        except SQLAlchemyError as error:
+            said = str(getattr(error, "orig", error)).strip()
+            raise MlflowException(said, error_code=TEMPORARILY_UNAVAILABLE) from None
+        except ModuleNotFoundError as error:
+            needed = f"the tracking server's database needs the package {error.name}"
+            raise WorkflowError(needed) from None
         yield
-    engine.dispose()

@@ -113,7 +113,7 @@ def start(project: Path, request: Request, installed: Mapping[str, str]) -> Fork
 def is_plain(project: Path) -> bool:
     """Is this process as `python -m` in the project would be: no options, no threads, all streams?"""
     options = sys.orig_argv[1:2] != sys.argv[:1] or sys.flags.safe_path or finds_others(project)
-    streams = (sys.stdin, sys.stdout, sys.stderr)
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
     return not options and threading.active_count() == 1 and None not in streams
 
 

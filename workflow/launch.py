@@ -159,5 +159,7 @@ def step_environment(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.clear()
+        # Never without those that stay: the heart still beats, with the password from there.
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
         os.environ.update(before)

@@ -8,6 +8,7 @@ import re
 import string
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow import yaml_text
@@ -20,6 +21,27 @@ TYPES = ("string", "int", "float", "bool", "yaml", "path", "uri")
 KEYS = ("name", "entry_points", "python_env", "conda_env", "docker_env", "databricks_spark_job")
 ENTRY_KEYS = ("parameters", "command", "sources", "timeout", "retries")
 PARAMETER_KEYS = ("type", "default")
+# What the workflow asks of main; it does without the others.
+NEEDED = ("task", "match", "plan_format", "keep_going", "rerun", "sweep", "jobs", "metric", "reuse_from")
+MOST = 1_000_000_000
+"""Of seconds, 30 years: timers know no much later time."""
+
+
+def open_workflow(project: Path) -> Workflow:
+    """The workflow of a project folder, whose main has all that the workflow asks of it.
+
+    Raises:
+        WorkflowError: as read_workflow; the file cannot be read, or main lacks a parameter.
+    """
+    file = project / "MLproject"
+    workflow = read_workflow(yaml_text.read(file, f"{file}, which declares the steps"))
+    for name in NEEDED:
+        if name not in workflow.main.parameters:
+            raise WorkflowError(
+                f"main in MLproject does not declare the parameter {name!r}, which the workflow needs:"
+                " copy it from the MLproject of the original project, where README.md explains it"
+            )
+    return workflow
 
 
 def read_workflow(text: str) -> Workflow:
@@ -35,11 +57,21 @@ def read_workflow(text: str) -> Workflow:
     refuse_unknown_keys("MLproject", project, KEYS)
     names = {str(name) for name in entries} - {MAIN}
     steps = {name: read_step(name, entries[name], names) for name in entries}
-    workflow = Workflow(steps.pop(MAIN), steps, project.get("python_env") or project.get("conda_env"))
+    workflow = Workflow(steps.pop(MAIN), steps, environment_file(project))
     for step in workflow.steps.values():
         refuse_taken_names(step, workflow)
     refuse_cycle(workflow)
     return workflow
+
+
+def environment_file(project: Mapping[str, Any]) -> str | None:
+    """The file that lists the packages."""
+    for key in ("python_env", "conda_env"):
+        if file := project.get(key):
+            if not isinstance(file, str):
+                raise WorkflowError(f"{key!r} in MLproject must be the name of a file, not {file!r}")
+            return file
+    return None
 
 
 def read_step(name: str, entry: Any, names: set[str]) -> Step:
@@ -92,15 +124,28 @@ def read_sources(step: str, declared: Any) -> tuple[str, ...] | None:
     globs = [declared] if isinstance(declared, str) else declared
     if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
         raise WorkflowError(f"'sources' of step {step!r} in MLproject must be a list of file globs")
+    for glob in globs:
+        refuse_odd_glob(step, glob)
     return tuple(globs)
 
 
+def refuse_odd_glob(step: str, glob: str) -> None:
+    """Raises WorkflowError for what Python cannot look for in a folder."""
+    path = PurePosixPath(glob)
+    where = f"'sources' of step {step!r} in MLproject has {glob!r}"
+    if path.is_absolute() or not path.parts:
+        raise WorkflowError(f"{where}: name files in the project, such as steps/*.py")
+    if any("**" in part != "**" for part in path.parts):
+        raise WorkflowError(f"{where}: ** must stand alone between slashes, such as **/*.py")
+
+
 def read_number(step: str, key: str, declared: Any) -> float | None:
-    """A number of an entry that must not be negative."""
+    """A number of an entry that must not be negative, nor without end."""
     if declared is None:
         return None
-    if isinstance(declared, bool) or not isinstance(declared, int | float) or declared < 0:
-        raise WorkflowError(f"{key!r} of step {step!r} in MLproject must be a number, 0 or more")
+    number = isinstance(declared, int | float) and not isinstance(declared, bool)
+    if not number or not 0 <= declared <= MOST:
+        raise WorkflowError(f"{key!r} of step {step!r} in MLproject must be a number from 0 to {MOST:,}")
     return float(declared)
 
 

@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 
 from workflow import facts, highlights, repeat, report
@@ -20,7 +21,7 @@ from workflow.execute import Execution
 from workflow.first_use import make_tables
 from workflow.heartbeat import OWNER
 from workflow.page import page
-from workflow.patience import GIVE_UP, Patience
+from workflow.patience import Patience
 from workflow.processes import owner, starters
 from workflow.store import Store
 from workflow.surroundings import Surroundings
@@ -36,6 +37,7 @@ from workflow.tags import (
     SOURCE_TYPE,
     USER,
 )
+from workflow.terminal import say
 from workflow.tracking import make_uri_absolute
 
 
@@ -45,44 +47,46 @@ def started(task: str, patience: Patience) -> Iterator[Run]:
 
     It is named after the task unless the user gave a name.
     """
-    given = os.environ.get("MLFLOW_RUN_ID")
+    # MLflow would take it out itself, also if the server is away; asked again, it would begin a new run.
+    given = os.environ.pop("MLFLOW_RUN_ID", None)
     # The end of every run would print two lines of links; the report ends with the one that matters.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     make_uri_absolute()
     # Not `ask`, which would take those before us in the queue for a server that is away.
-    patience.try_for(GIVE_UP, lambda: make_tables(mlflow.get_tracking_uri()))
+    patience.insist(lambda: make_tables(mlflow.get_tracking_uri()))
     name = None if given else os.environ.get("MLFLOW_RUN_NAME") or task
     # Owned from its first moment on, so that whatever happens somebody will close it.
-    run = patience.ask(lambda: mlflow.start_run(run_name=name, tags={OWNER: owner()}))
+    run = patience.ask(lambda: mlflow.start_run(given, run_name=name, tags={OWNER: owner()}))
     try:
         if given and has_generated_name(run):
-            mlflow.MlflowClient().set_tag(run.info.run_id, NAME, task)
+            patience.ask(lambda: mlflow.MlflowClient().set_tag(run.info.run_id, NAME, task))
         yield run
-    except WorkflowError as error:
-        end("FAILED", str(error))
-        raise
-    except (Interrupted, ServerGone) as error:
-        status = "KILLED" if isinstance(error, Interrupted) else "FAILED"
-        with suppress(Exception) if patience.over else nullcontext():
-            if patience.over:  # it was waited for long enough
-                os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-            end(status)
-        raise
-    except BaseException:
-        end("FAILED")
+    except BaseException as error:
+        if isinstance(error, Interrupted | ServerGone):
+            patience.hurry()
+        with suppress(ServerGone, MlflowException):  # the first error is the one to tell
+            status = "KILLED" if isinstance(error, Interrupted) else "FAILED"
+            end(patience, status, str(error) if isinstance(error, WorkflowError) else None)
         raise
 
 
-def end(status: str, error: str | None = None) -> None:
+def end(patience: Patience, status: str, error: str | None = None) -> None:
     """Ends the parent run, if it has not ended; an error becomes its description."""
     run = mlflow.active_run()
-    if run:
-        client = mlflow.MlflowClient()
-        mlflow.end_run(status)
-        if error:
-            client.set_tag(run.info.run_id, NOTE, f"**Error**: {escaped(without_credentials(error))}")
-        if OWNER in client.get_run(run.info.run_id).data.tags:
-            client.delete_tag(run.info.run_id, OWNER)
+    if run is None:
+        return
+    client, run_id = mlflow.MlflowClient(), run.info.run_id
+    try:
+        patience.ask(lambda: client.set_terminated(run_id, status))
+    finally:
+        # MLflow forgets the run before it asks, once only; a run that it knows is FINISHED at exit.
+        with suppress(MlflowException):
+            mlflow.end_run(status)
+    if error:
+        note = f"**Error**: {escaped(without_credentials(error))}"
+        patience.ask(lambda: client.set_tag(run_id, NOTE, note))
+    if OWNER in patience.ask(lambda: client.get_run(run_id)).data.tags:
+        patience.ask(lambda: client.delete_tag(run_id, OWNER))
 
 
 def starters_of(run: Run) -> list[tuple[int, str]]:
@@ -91,9 +95,20 @@ def starters_of(run: Run) -> list[tuple[int, str]]:
 
 
 def refused(error: str) -> None:
-    """Marks the run that `mlflow run` set up as FAILED, with the error as its description."""
-    mlflow.start_run()
-    end("FAILED", error)
+    """Marks the run that `mlflow run` set up as FAILED, with the error as its description.
+
+    The error has been told already: a tracking server that is away is not waited for.
+    """
+    patience, given = server_patience(), os.environ.pop("MLFLOW_RUN_ID", None)
+    patience.hurry()
+    with suppress(ServerGone, MlflowException):
+        patience.ask(lambda: mlflow.start_run(given))
+        end(patience, "FAILED", error)
+
+
+def server_patience() -> Patience:
+    """For the tracking server that MLflow uses."""
+    return Patience(without_credentials(mlflow.get_tracking_uri()), say)
 
 
 def has_generated_name(run: Run) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import requests
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
 
 from workflow.errors import ServerGone
@@ -26,12 +27,17 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class Patience:
-    """What one process has been through with one tracking server."""
+    """What one process has been through with one tracking server.
+
+    `told`: the user knows that it does not answer. `hurried`: nobody has time to wait for it.
+    `over`: it is not asked any more.
+    """
 
     name: str
     tell: Callable[[str], None]
     lock: threading.Lock = field(default_factory=threading.Lock)
     told: bool = False
+    hurried: bool = False
     over: bool = False
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
@@ -41,7 +47,7 @@ class Patience:
             ServerGone: it was away for too long, in this call or an earlier one.
         """
         with self.noticed():
-            return self.try_for(GIVE_UP, call)
+            return self.insist(call)
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
@@ -59,8 +65,8 @@ class Patience:
             timer.cancel()
         self.tell_back()
 
-    def try_for(self, seconds: float, call: Callable[[], Answer]) -> Answer:
-        """Makes the call until it is answered, or for so long."""
+    def insist(self, call: Callable[[], Answer]) -> Answer:
+        """As `ask`, for what may take long though the server is there: only a failure is told."""
         began = time.monotonic()
         while not self.over:
             try:
@@ -69,14 +75,20 @@ class Patience:
                 if not is_away(error):
                     raise
                 self.tell_away()
-                self.over = self.over or time.monotonic() - began > seconds
+                self.over = self.over or self.hurried or time.monotonic() - began > GIVE_UP
             if not self.over:
-                time.sleep(min(1.0, seconds / 10))
-        raise ServerGone(f"the tracking server {self.name} did not answer for {seconds:g} s")
+                time.sleep(min(1.0, GIVE_UP / 10))
+        raise ServerGone(f"the tracking server {self.name} did not answer for {GIVE_UP:g} s")
 
     def hurry(self) -> None:
-        """From now on a server that is away is not waited for: we are about to end."""
-        self.over = self.over or self.told
+        """From now on a server that is away is not waited for: we are about to end.
+
+        That it was silent before proves nothing: a call may take long though it is there. MLflow's
+        own retries would take minutes.
+        """
+        self.hurried = True
+        retries = min(1, MLFLOW_HTTP_REQUEST_MAX_RETRIES.get())  # type: ignore[no-untyped-call]
+        os.environ[MLFLOW_HTTP_REQUEST_MAX_RETRIES.name] = str(retries)
 
     def tell_away(self) -> None:
         """Says once that the server is away."""
@@ -100,4 +112,4 @@ def is_away(error: Exception) -> bool:
     text = str(error).lower()
     if error.error_code == "TEMPORARILY_UNAVAILABLE":
         return not any(word in text for word in LASTING)
-    return "failed with exception" in text
+    return "failed with exception" in text or "failed with timeout exception" in text

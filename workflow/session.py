@@ -4,11 +4,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-import click
-import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
@@ -36,7 +33,7 @@ from workflow.plan import Outcome
 from workflow.processes import ends_with
 from workflow.scratch import scratch_folder
 from workflow.surroundings import Surroundings, read_surroundings
-from workflow.terminal import Terminal
+from workflow.terminal import Terminal, say
 from workflow.tracking import open_store, store_paths
 
 PATCH = "code.patch"
@@ -46,7 +43,7 @@ DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 def run_request(project: Path, request: Request, launcher: MakeLauncher) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
-    patience = Patience(without_credentials(mlflow.get_tracking_uri()), say)
+    patience = parent.server_patience()
     with scratch_folder() as folder, signals_raise():
         try:
             with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
@@ -86,10 +83,19 @@ class Session:
         self.store_paths = store_paths(self.store)
         self.dry = request.flag("dry_run")
         self.terminal = Terminal(request.flag("quiet"), request.flag("verbose"))
-        self.fetched = fetch_data(self.data_uris(), folder)
+        self.fetched: Mapping[str, Path] = {}
+        self.children: ChildRuns | None = None
         self.patching = threading.Lock()
 
     def run_to_end(self) -> int:
+        """Executes the request and ends the parent run, whose heart beats all the while."""
+        with heartbeats(self.store, self.alive):
+            self.fetched = fetch_data(self.data_uris(), self.folder)
+            code = self.execute()
+            parent.end(self.store.patience, "FAILED" if code == FAILED else "FINISHED")
+        return code
+
+    def execute(self) -> int:
         """Settles every node, and tells on the terminal and on the parent run what became of them."""
         around = self.look()
         self.check_clean(around)
@@ -102,7 +108,6 @@ class Session:
         outlook = Outlook(execution, terminal.verbose, drawn=terminal.moves)
         with (
             step_environment(self.folder),
-            heartbeats(self.store, lambda: self.alive(execution)),
             terminal.watching(outlook.progress),
         ):
             outcomes = execution.run()
@@ -110,11 +115,9 @@ class Session:
         parent.record_outcomes(self.store, self.parent, found, self.folder / "report")
         self.tell_end(outcomes, found)
         if self.dry:
-            parent.end("FINISHED")
             would_run = any(o.state in (plan.RUN, plan.DEPENDS) for o in outcomes.values())
             return WOULD_RUN if would_run else DONE
         done = all(outcome.settled for outcome in outcomes.values()) and self.register(found)
-        parent.end("FINISHED" if done else "FAILED")
         return DONE if done else FAILED
 
     def execution(self) -> Execution:
@@ -135,7 +138,7 @@ class Session:
         )
         if not self.dry:
             waits = self.request.flag("wait")
-            execution.children = ChildRuns(
+            execution.children = self.children = ChildRuns(
                 store=self.store,
                 launcher=self.launcher(self.project, self.store.experiment_id, self.folder),
                 claims=Claims(self.store, candidates.is_bad, self.tell) if waits else None,
@@ -158,12 +161,9 @@ class Session:
             return False
         return True
 
-    def alive(self, execution: Execution) -> list[str]:
+    def alive(self) -> list[str]:
         """The runs whose leases this process keeps."""
-        return [
-            self.parent.info.run_id,
-            *(execution.children.running if execution.children else ()),
-        ]
+        return [self.parent.info.run_id, *(self.children.running if self.children else ())]
 
     def data_uris(self) -> set[str]:
         """The data that `path` parameters name by URI."""
@@ -207,8 +207,10 @@ class Session:
         file = self.folder / digest(code.ingredients) / PATCH
         with self.patching:
             if not file.exists():
-                file.parent.mkdir()
-                file.write_bytes(patch(code))
+                file.parent.mkdir(exist_ok=True)
+                half = file.with_name("half")
+                half.write_bytes(patch(code))
+                half.rename(file)
         return file
 
     def tell(self, line: str) -> None:
@@ -235,10 +237,3 @@ class Session:
             terminal.say(shown)
         elif not terminal.quiet:
             terminal.say(f"\nopen:    {found.look}")
-
-
-def say(line: str) -> None:
-    """One line on the terminal, at once. If nobody reads it any more, that is no reason to end."""
-    with suppress(OSError):
-        click.echo(line)
-        sys.stdout.flush()

@@ -55,9 +55,10 @@ def main(arguments: list[str]) -> int:
             environment = {**os.environ, OUTPUTS_VARIABLE: str(outputs)}
             code = subprocess.run(command, env=environment, check=False).returncode
             if code:
-                raise ChildProcessError(code)
-    except ChildProcessError:
-        print(f"{command[0]} ended with exit code {code}", file=sys.stderr)
+                raise ChildProcessError(f"{command[0]} ended with exit code {code}")
+    except ChildProcessError as error:
+        print(error, file=sys.stderr)
+        code = code or 1
     return code if code >= 0 else 128 - code
 
 

@@ -47,6 +47,10 @@ class Store:
         """What a call to the server answers; waits while it is away. Every call goes through here."""
         return self.patience.ask(call)
 
+    def upload(self, call: Callable[[], None]) -> None:
+        """As `ask`, for what takes long if it is much."""
+        self.patience.insist(call)
+
     # -- look-up
 
     def find(self, step: str, mode: str, fingerprint: str) -> list[Earlier]:
@@ -242,11 +246,11 @@ class Store:
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Adds a file to a run's artifacts."""
-        self.ask(lambda: self.client.log_artifact(run_id, str(file), folder))
+        self.upload(lambda: self.client.log_artifact(run_id, str(file), folder))
 
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Adds what a folder holds to a run's artifacts."""
-        self.ask(lambda: self.client.log_artifacts(run_id, str(folder)))
+        self.upload(lambda: self.client.log_artifacts(run_id, str(folder)))
 
 
 def published_tags(identities: Mapping[str, Identity], outputs: str) -> dict[str, str]:

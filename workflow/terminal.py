@@ -64,20 +64,18 @@ class Terminal:
     @property
     def moves(self) -> bool:
         """Can lines be drawn again?"""
-        return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not self.quiet
+        return is_able() and not self.quiet
 
     @property
     def colours(self) -> bool:
         """Is colour welcome?"""
-        able = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        return able and not os.environ.get("NO_COLOR")
+        return is_able() and not os.environ.get("NO_COLOR")
 
     def say(self, line: str) -> None:
         """A line, whatever the user asked for, at once."""
         with self.lock:
             self.erase()
-            click.echo(line, color=self.colours)
-            sys.stdout.flush()
+            say(line, color=self.colours)
 
     def tell(self, line: str) -> None:
         """A line for an event."""
@@ -144,16 +142,46 @@ class Terminal:
         """Lines at the bottom that the next ones replace."""
         with self.lock:
             self.erase()
-            for line in drawn:
-                click.echo(self.styled(line, fg="bright_black"), color=self.colours)
+            if drawn:
+                shown = "\n".join(self.styled(line, fg="bright_black") for line in drawn)
+                say(shown, color=self.colours)
             self.drawn = len(drawn)
-            sys.stdout.flush()
 
     def erase(self) -> None:
         """Takes the drawn lines away."""
         if self.drawn:
-            sys.stdout.write(f"\x1b[{self.drawn}F\x1b[J")
+            say(f"\x1b[{self.drawn}F\x1b[J", color=True, end="")
             self.drawn = 0
+
+
+def say(line: str, color: bool | None = None, end: str = "\n") -> None:
+    """A line on the terminal, at once. If nobody reads it any more, that is no reason to end."""
+    try:
+        click.echo(line + end, nl=False, color=color)
+    except OSError:
+        give_output_up()
+
+
+def give_output_up() -> None:
+    """What is still to be written is lost; or the interpreter would complain of it at its exit."""
+    with contextlib.suppress(OSError):  # what is no file needs none of this
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, sys.stdout.fileno())
+        os.close(nobody)
+
+
+def open_closed_streams() -> None:
+    """Where a standard stream is closed (`>&-`), the next file that is opened would be taken for it."""
+    while (nobody := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nobody, True)
+    os.close(nobody)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def is_able() -> bool:
+    """Is the output a terminal that knows colours, and to move?"""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def lines(progress: Progress, columns: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Which tracking server it is, and which of its files lie on this disk."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -29,19 +30,19 @@ def make_uri_absolute() -> None:
 def open_store(run: Run, request: Request, patience: Patience) -> Store:
     """The tracking server of a run; looks in its experiment, and in those that `reuse_from` names."""
     client, experiment = mlflow.MlflowClient(), run.info.experiment_id
-    others = experiment_ids(client, split(request.settings["reuse_from"]))
+    others = experiment_ids(client, patience, split(request.settings["reuse_from"]))
     looked_in = tuple(dict.fromkeys((experiment, *others)))
     uri = without_credentials(mlflow.get_tracking_uri())
     return Store(client, uri, experiment, looked_in, patience)
 
 
-def experiment_ids(client: MlflowClient, names: Sequence[str]) -> tuple[str, ...]:
+def experiment_ids(client: MlflowClient, patience: Patience, names: Sequence[str]) -> tuple[str, ...]:
     """The ids of experiments given by name. Raises WorkflowError for one that does not exist."""
     found = []
     for name in names:
-        experiment = client.get_experiment_by_name(name)
+        experiment = patience.ask(partial(client.get_experiment_by_name, name))
         if experiment is None:
-            known = [e.name for e in client.search_experiments(max_results=200)]
+            known = [e.name for e in patience.ask(partial(client.search_experiments, max_results=200))]
             raise WorkflowError(f"no experiment {name!r} to reuse from{suggestion(name, known)}")
         found.append(str(experiment.experiment_id))
     return tuple(found)

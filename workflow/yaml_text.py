@@ -1,5 +1,6 @@
 """YAML that people type: read safely, bounded in size, and with every scalar kept as it was typed."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,6 +11,17 @@ LONGEST = 1_000_000
 DEEPEST = 40
 PLAIN_TAGS = ("str", "int", "float", "bool", "null", "timestamp", "seq", "map")
 NOTHING = "tag:yaml.org,2002:null"
+
+
+def read(file: Path, what: str) -> str:
+    """The text of a file. Raises WorkflowError saying `what` it is that cannot be read, and why."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise WorkflowError(f"cannot read {what}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = file.read_bytes().count(b"\n", 0, error.start) + 1
+        raise WorkflowError(f"cannot read {what}: line {line} is not UTF-8, save it as that") from None
 
 
 def compose(text: str, where: str) -> yaml.Node | None:
