@@ -106,11 +106,15 @@ def test_an_error_of_the_connection_or_a_locked_database_is_tried_again_and_no_o
     assert not is_away(MlflowException("no", PERMISSION_DENIED))
 
 
-def test_a_server_that_never_says_anything_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_packets_do_not_reach_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, contextlib.ExitStack() as stack:
+        for _ in range(3):  # its queue is full, so the kernel drops what else comes
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(silent.getsockname())
         client = mlflow.MlflowClient(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(MlflowException) as unheard:
+        with pytest.raises(MlflowException, match="timeout") as unheard:
             client.get_run("0" * 32)
     assert is_away(unheard.value)
 
