@@ -17,6 +17,7 @@ from workflow.child import Identities
 from workflow.explain import Nearest, nearest_run
 from workflow.fingerprint import Identity, digest, fingerprint
 from workflow.graph import Step
+from workflow.handover import HandOver
 from workflow.lately import Lately
 from workflow.plan import Earlier, Node
 from workflow.store import Store, published_tags
@@ -55,6 +56,7 @@ def measure(store: Store, runs: int) -> dict[str, tuple[float, float]]:
     among = f"look-up among {runs:,} runs"
     return {
         f"{among}, hit": (milliseconds(lambda: find(store, there)), 20),
+        f"{among}, miss": (milliseconds(lambda: find(store, new)), 20),
         f"{among}, miss and why": (milliseconds(lambda: explain(store, new)), 200),
         f"{among}, far from all": (milliseconds(lambda: explain(store, far), 5), 3_000),
     }
@@ -67,7 +69,7 @@ def find(store: Store, identities: Identities) -> list[Earlier]:
 
 def explain(store: Store, identities: Identities) -> Nearest:
     """All that a miss asks the server for: is there such a run, was there one, what is near it?"""
-    candidates = Candidates(store, "commit", Path(), marks=False)
+    candidates = Candidates(store, "commit", HandOver(Path()), marks=False)
     assert candidates.choose(TRAIN, identities, []) is None
     nearest = nearest_run(store, "commit", identities, Lately(store))
     assert nearest
