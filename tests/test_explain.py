@@ -51,6 +51,7 @@ def why(project: Project, step: str) -> str:
     [
         ("parameters", {"alpha": 0.5}, {"alpha": 0.7}, "alpha 0.5 → 0.7"),
         ("parameters", {"text": "a b"}, {"text": ""}, 'text "a b" → ""'),
+        ("parameters", {"text": "a\nb"}, {"text": "c"}, 'text "a\\nb" → c'),
         ("parameters", {}, {"alpha": 1}, "alpha is new (1)"),
         ("parameters", {"alpha": 1}, {}, "alpha is gone"),
         (

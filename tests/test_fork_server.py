@@ -201,7 +201,7 @@ def test_two_copies_draw_different_lots(both: dict[str, Path], probe: Project) -
     [
         (13, "ValueError: an unlucky number"),
         pytest.param(14, "exit code 14", marks=pytest.mark.long),
-        (15, "Unlucky: no error of the usual kind"),
+        pytest.param(15, "Unlucky: no error of the usual kind", marks=pytest.mark.long),
         pytest.param(16, "killed by SIGINT", marks=pytest.mark.long),
     ],
 )
@@ -444,6 +444,7 @@ for place in sys.argv[2:]:
 
 @linux_only
 @pytest.mark.slow
+@pytest.mark.long
 def test_where_steps_would_find_other_modules_than_main_none_is_a_copy(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(IS_PLAIN)
 

@@ -85,6 +85,14 @@ def test_a_pin_that_names_nothing_is_refused_before_anything_runs(
     assert "**Error**" in parent.data.tags[NOTE]
 
 
+def test_a_pin_to_a_run_of_another_step_says_of_which(project: Project, gathered: str) -> None:
+    assert project.main("left", "--gather", gathered).code == 0
+    (left, *_) = project.children("left")
+    done = project.main("left", "--gather", left.info.run_id)
+    assert done.code == 2
+    assert "(that run is of step 'left')" in done.line("Error: cannot use the pin")
+
+
 def test_a_pin_whose_outputs_are_damaged_is_refused(project: Project, gathered: str) -> None:
     folder = project.outputs(project.client.get_run(gathered), "gather")
     shutil.copytree(folder, folder.parent / "kept")

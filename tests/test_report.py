@@ -271,7 +271,14 @@ def test_verbose_shows_what_steps_print_in_whole_lines(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("output", ["a full disk", "a pipe that nobody reads", "closed"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param("a full disk", marks=pytest.mark.long),
+        "a pipe that nobody reads",
+        pytest.param("closed", marks=pytest.mark.long),
+    ],
+)
 def test_a_workflow_whose_output_nobody_can_read_does_its_work(example: Project, output: str) -> None:
     if output == "a full disk":
         stream = os.open("/dev/full", os.O_WRONLY)

@@ -180,6 +180,6 @@ def code_difference(name: str, before: Any, after: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value in a sentence: text without quotes if it reads as one word."""
-    if isinstance(value, str) and value and not set(value) & set(" '\"→"):
+    if isinstance(value, str) and value and value.isprintable() and not set(value) & set(" '\"→"):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -12,7 +12,7 @@ from workflow.errors import WorkflowError
 from workflow.manifest import Outputs
 from workflow.plan import Node, Outcome
 from workflow.store import Store
-from workflow.tags import ENTRY_POINT
+from workflow.tags import ENTRY_POINT, STEP
 
 
 def pinned_uri(pin: str, step: str) -> str:
@@ -71,7 +71,9 @@ def pinned_folder(store: Store, uri: str, into: Path) -> tuple[Path, str | None]
     except Damaged as error:
         raise WorkflowError(f"cannot use the pin {uri}: its outputs are {error}") from None
     except (OSError, MlflowException) as error:
-        raise WorkflowError(f"cannot use the pin {uri}: {error}") from None
+        made_by = store.run(match[1]).data.tags.get(STEP) if match else None
+        hint = f" (that run is of step {made_by!r})" if made_by else ""
+        raise WorkflowError(f"cannot use the pin {uri}{hint}: {error}") from None
     if not folder.is_dir():
         raise WorkflowError(f"cannot use the pin {uri}: there is no folder {folder}")
     return folder.resolve(), match and match[1]
