@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import Done, Project
 
 LONG = 90.0
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every step has a new Python")
 
 
 @dataclass

@@ -18,10 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, Done, Project, new_project
-from tests.started import Gate, Started, is_supervisor, lives, starting, wait_until, words_of
+from tests.started import (
+    Gate,
+    Started,
+    is_supervisor,
+    linux_only,
+    lives,
+    starting,
+    wait_until,
+    words_of,
+)
 from workflow.supervisor import words_of_module
-
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every step has a new Python")
 
 PROBE = '''"""Tells all that a step could see of the process that it is."""
 

@@ -1,12 +1,12 @@
 """What can be imported before a step begins, and which steps would then not be as in a new Python."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Project
+from tests.started import linux_only
 from workflow.mlproject import read_workflow
 from workflow.preload import Import, imports_of, packages_of
 
@@ -143,7 +143,7 @@ def test_every_step_of_the_projects_here_can_be_a_copy(kind: str) -> None:
     assert modules and modules <= {*packages_of(ROOT / kind, steps)}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every step has a new Python")
+@linux_only
 @pytest.mark.slow
 def test_beside_a_step_that_sets_a_variable_before_its_imports_the_others_are_copies(
     example: Project,

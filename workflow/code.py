@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workflow.data import digest_file
-from workflow.fingerprint import digest
+from workflow.fingerprint import CHANGE, digest
 from workflow.git import Status, git, git_status, remote_url, why_no_git
 from workflow.index import LINK, SUBMODULE, Entry, Index, hidden_changes, read_index
 from workflow.manifest import files_in
@@ -51,7 +51,7 @@ class Code:
         """The code of an identity in match=commit mode."""
         if self.commit is None:
             return self.changes
-        changed = {f"change {path}": value for path, value in self.changes.items()}
+        changed = {f"{CHANGE}{path}": value for path, value in self.changes.items()}
         return {"commit": self.commit, "path": self.path, **changed}
 
     def overlooks(self, name: str) -> bool:

@@ -202,11 +202,12 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
         return make_nodes(workflow, settings["task"], values, pins, split(settings["rerun"]))
 
     nodes, branches = expand(workflow, read_sweep(settings["sweep"]), make)
-    for node in nodes:
-        if not node.pin:
-            typed(node.step, node.values)
-            refuse_missing_module(project, node.step)
-            refuse_unfit_data(project, node.step, node.values)
+    executed = [node for node in nodes if not node.pin]
+    for step in {node.step.name: node.step for node in executed}.values():
+        refuse_missing_module(project, step)
+    for node in executed:
+        typed(node.step, node.values)
+        refuse_unfit_data(project, node.step, node.values)
     return Request(
         workflow,
         settings["task"],

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from workflow.imports import content
+from workflow.imports import content, parsed
 
 SHARED = {"environ", "environb"}
 SHARED_OF_SYS = {"path", "modules", "meta_path", "path_hooks"}
@@ -32,9 +32,8 @@ def can_be_copied(project: Path, script: str, files: Iterable[str]) -> bool:
 @lru_cache(maxsize=4096)
 def minds_order(source: bytes, imported: bool) -> bool:
     """Does a file act before an import, in itself or, if it is imported, in whoever imports it?"""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parsed(source)
+    if tree is None:
         return False  # it says so in a copy too
     return acts_before_import(tree) or changes_shared(tree) or (imported and acts_when_imported(tree))
 

@@ -124,6 +124,18 @@ def content(file: Path) -> bytes:
         return b""
 
 
+@lru_cache(maxsize=512)
+def parsed(source: bytes) -> ast.Module | None:
+    """The syntax tree of a file, not to be changed; None for one that Python could not run.
+
+    Remembered: several questions are asked of it.
+    """
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+
+
 @lru_cache(maxsize=4096)
 def read_imports(source: bytes, file: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The modules that a file may import, and the lines that reading cannot follow.
@@ -131,9 +143,8 @@ def read_imports(source: bytes, file: str) -> tuple[tuple[str, ...], tuple[int, 
     None of either for a file that Python could not run. Remembered: files are looked at before
     every step, and seldom change.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parsed(source)
+    if tree is None:
         return (), ()
     lines = source.splitlines()
     unseen = (line for line in unseen_lines(tree) if VOUCHED not in lines[line - 1])

@@ -9,6 +9,9 @@ from workflow.code import Code
 from workflow.git import git
 from workflow.index import left_out, read_index
 
+PATCH = "code.patch"
+"""The artifact that holds it."""
+
 
 def patch(code: Code) -> bytes:
     """The uncommitted changes as a patch for `git apply`, untracked files included.
@@ -26,8 +29,8 @@ def patch(code: Code) -> bytes:
         listed.write_bytes(b"\0".join(os.fsencode(f":(top,literal){path}") for path in there))
         git(top, "read-tree", "HEAD", extra=own_index)
         # What a sparse checkout leaves out is not deleted.
-        absent = "".join(f"{path}\0" for path in left_out(top, read_index(top)))
-        git(top, "update-index", "--skip-worktree", "-z", "--stdin", extra=own_index, given=absent)
+        if absent := "".join(f"{path}\0" for path in left_out(top, read_index(top))):
+            git(top, "update-index", "--skip-worktree", "-z", "--stdin", extra=own_index, given=absent)
         if there:
             names = (f"--pathspec-from-file={listed}", "--pathspec-file-nul")
             git(top, "add", "--intent-to-add", *names, extra=own_index)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workflow.effects import can_be_copied
 from workflow.graph import Step, command_words
-from workflow.imports import content, follow, packages_above, run_files
+from workflow.imports import content, follow, packages_above, parsed, run_files
 from workflow.roots import roots_of
 
 Import = tuple[str, tuple[str, ...]]
@@ -56,9 +56,8 @@ def read(source: bytes) -> tuple[tuple[Import, bool], ...]:
 
     What is imported and not used is imported for what that does: it may be for this step only.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parsed(source)
+    if tree is None:
         return ()
     used = {dotted(node) for node in ast.walk(tree)}
     return tuple(each for node in tree.body for each in imported(node, used))

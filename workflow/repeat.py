@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from workflow.code import Code
 from workflow.command import Request
 from workflow.credentials import without_credentials
-
-PATCH = "code.patch"
+from workflow.patch import PATCH
 
 
 def command(request: Request, code: Code, source: str) -> str:

@@ -27,7 +27,7 @@ from workflow.launch import Launcher, step_environment
 from workflow.lease import Claims
 from workflow.named_data import data_uris
 from workflow.outlook import Outlook
-from workflow.patch import patch
+from workflow.patch import PATCH, patch
 from workflow.patience import Patience
 from workflow.plan import Outcome
 from workflow.processes import ends_with
@@ -36,7 +36,6 @@ from workflow.surroundings import Surroundings, read_surroundings
 from workflow.terminal import Terminal, say
 from workflow.tracking import open_store, store_paths
 
-PATCH = "code.patch"
 MakeLauncher = Callable[[Path, str, Path], Launcher]
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
