@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from workflow.command import main
+from mlflow_workflow.run.command import main
 
 if __name__ == "__main__":
     sys.exit(main(Path(__file__).resolve().parent))

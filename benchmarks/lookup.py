@@ -12,15 +12,17 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from workflow.candidates import Candidates
-from workflow.child import Identities
-from workflow.explain import Nearest, nearest_run
-from workflow.fingerprint import Identity, digest, fingerprint
-from workflow.graph import Step
-from workflow.handover import HandOver
-from workflow.lately import Lately
-from workflow.plan import Earlier, Node
-from workflow.store import Store, published_tags
+from mlflow_workflow.basics.canonical import digest
+from mlflow_workflow.identity.fingerprint import Identity, fingerprint
+from mlflow_workflow.outputs.handover import HandOver
+from mlflow_workflow.project.graph import Step
+from mlflow_workflow.project.nodes import Node
+from mlflow_workflow.run.candidates import Candidates
+from mlflow_workflow.run.child import Identities
+from mlflow_workflow.run.explain import Nearest, nearest_run
+from mlflow_workflow.server.earlier import Earlier
+from mlflow_workflow.server.recent_runs import Lately
+from mlflow_workflow.server.store import Store, published_tags
 
 RUNS = 100_000
 TRAIN = Node("train", Step("train", "", {}), {})

@@ -10,10 +10,10 @@ from pathlib import Path
 from mlflow.entities import Run
 from PIL import Image
 
+from mlflow_workflow.report.links import run_page
 from tests.browser import Browser, chromium
 from tests.conftest import Project, begin_repository, copy_own_files
 from tests.servers import tracking_server
-from workflow.links import run_page
 
 HERE = Path(__file__).parent
 SWEEP = "{train.model: [RidgeClassifier, LogisticRegression, DecisionTreeClassifier], seed: [0, 1]}"

@@ -24,12 +24,12 @@ import numpy as np
 import pandas as pd
 from sklearn.inspection import permutation_importance
 
+from mlflow_workflow.step import step
 from steps import passengers, plots, saved_model, scores
 from steps.passengers import KEY, TARGET
 from steps.plots import Numbers, Paint
 from steps.predict import RESULT, inputs
 from steps.scores import Estimate, Outcome
-from workflow.step import step
 
 TABLE = "test.csv"
 WRONG = "wrong_predictions.csv"

@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow.data.dataset_source_registry import get_dataset_source_from_json
 from mlflow.data.pandas_dataset import from_pandas
 
-from workflow.errors import suggestion
+from mlflow_workflow.basics.errors import suggestion
 
 KEY = "PassengerId"
 TARGET = "Survived"

@@ -16,9 +16,9 @@ from typing import Any
 import click
 import pandas as pd
 
+from mlflow_workflow.step import step
 from steps import passengers, saved_model
 from steps.passengers import KEY, TARGET
-from workflow.step import step
 
 RESULT = "test_prediction.csv"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 import pandas as pd
 
+from mlflow_workflow.step import step
 from steps import passengers
 from steps.passengers import KEY, TARGET
-from workflow.step import step
 
 FILES = {"train.csv": [KEY, TARGET], "test.csv": [KEY]}
 """What is kept of each file beside the features."""

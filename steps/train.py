@@ -32,10 +32,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils import all_estimators
 
+from mlflow_workflow.basics import yaml_text
+from mlflow_workflow.basics.errors import WorkflowError, suggestion
+from mlflow_workflow.step import step
 from steps import passengers, saved_model
-from workflow import yaml_text
-from workflow.errors import WorkflowError, suggestion
-from workflow.step import step
 
 LONGEST = 10_000  # characters; no classifier has parameters that need as many
 

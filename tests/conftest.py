@@ -147,7 +147,7 @@ def own_files() -> list[str]:
 
 
 PROJECT_FILES = (
-    "workflow/",
+    "mlflow_workflow/",
     "main.py",
     ".gitignore",
     "steps/",
@@ -210,7 +210,7 @@ def copy_project(folder: Path, kind: str) -> None:
         copy_own_files(folder)
     else:
         shutil.copytree(EXAMPLE.parent / kind, folder)
-        copy_own_files(folder, only=("workflow/", "main.py", ".gitignore"))
+        copy_own_files(folder, only=("mlflow_workflow/", "main.py", ".gitignore"))
 
 
 def keep_artifacts_in(folder: Path, database: Path) -> None:

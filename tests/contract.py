@@ -9,7 +9,7 @@ from types import ModuleType
 
 import click
 
-from workflow.graph import Step, Workflow
+from mlflow_workflow.project.graph import Step, Workflow
 
 KINDS: dict[str, type[click.ParamType]] = {
     "int": type(click.INT),

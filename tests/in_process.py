@@ -20,14 +20,15 @@ from pathlib import Path
 import mlflow
 from mlflow.projects import _project_spec
 
+from mlflow_workflow import step as step_module
+from mlflow_workflow.basics.errors import WorkflowError
+from mlflow_workflow.launch.local.launcher import Launcher
+from mlflow_workflow.project.graph import Step
+from mlflow_workflow.project.mlproject import read_workflow
+from mlflow_workflow.project.request import make_request
+from mlflow_workflow.run import session
+from mlflow_workflow.run.command import parse
 from tests.conftest import ROOT, Done, Project, new_project
-from workflow import session
-from workflow import step as step_module
-from workflow.command import make_request, parse
-from workflow.errors import WorkflowError
-from workflow.graph import Step
-from workflow.launch import Launcher
-from workflow.mlproject import read_workflow
 
 ONE_AT_A_TIME = threading.Lock()
 """Working directory, arguments and environment belong to the whole process."""
@@ -69,7 +70,7 @@ def execute(project: Path, words: list[str], run_id: str) -> int:
     assert words[:2] == ["python", "-m"], words
     with as_a_new_process(project, words, run_id):
         try:
-            if words[2] == "workflow.step":
+            if words[2] == "mlflow_workflow.step":
                 return step_module.main(words[3:])
             runpy.run_module(words[2], run_name="__main__")
         except SystemExit as end:

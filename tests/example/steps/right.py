@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from mlflow_workflow.step import step
 from steps import numbers
-from workflow.step import step
 
 
 @click.command(help=__doc__)

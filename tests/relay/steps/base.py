@@ -1,6 +1,6 @@
 """What the others share. Writes: base.txt."""
 
-from workflow.step import step
+from mlflow_workflow.step import step
 
 if __name__ == "__main__":
     with step() as outputs:

@@ -15,7 +15,7 @@ import click
 import mlflow
 import yaml
 
-from workflow.step import step
+from mlflow_workflow.step import step
 
 
 def hold(gate: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from workflow.step import step
+from mlflow_workflow.step import step
 
 
 @click.command(help=__doc__)

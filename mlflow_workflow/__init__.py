@@ -1,0 +1,5 @@
+"""The engine: it runs the steps of an MLflow Project and reuses what is already done.
+
+Each folder is a room that imports only rooms below it: run, report, launch, server, outputs, identity,
+project, basics.
+"""

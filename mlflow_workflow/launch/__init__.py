@@ -1,0 +1,4 @@
+"""Where a step's process runs. Each way of running one is a folder of its own.
+
+Called by run/ only.
+"""

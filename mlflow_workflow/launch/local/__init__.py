@@ -1,0 +1,1 @@
+"""Steps as new processes of this machine, each under a supervisor that ends it with us."""

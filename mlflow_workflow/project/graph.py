@@ -1,0 +1,95 @@
+"""The graph: the steps of MLproject, what each reads from which, and the order they run in."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Any
+
+from mlflow_workflow.basics.errors import WorkflowError, suggestion
+
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an entry point; `default` is text as MLflow would pass it, None if required."""
+
+    name: str
+    type: str
+    default: str | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry point of MLproject.
+
+    `upstream` are the names of the parameters that receive another step's outputs; `sources` the
+    globs that replace the files found by following imports; `timeout` is in seconds.
+    """
+
+    name: str
+    command: str
+    parameters: Mapping[str, Parameter]
+    upstream: tuple[str, ...] = ()
+    sources: tuple[str, ...] | None = None
+    timeout: float | None = None
+    retries: int = 0
+    entry: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def own_parameters(self) -> dict[str, Parameter]:
+        """The parameters that a person sets: all but the upstream ones."""
+        return {n: p for n, p in self.parameters.items() if n not in self.upstream}
+
+    @property
+    def script(self) -> str | None:
+        """The Python file that the command runs, as a path in the project; None if it runs none."""
+        words = command_words(self.command)
+        for here, following in zip(words, [*words[1:], ""], strict=True):
+            if here == "-m" and following and following != "mlflow_workflow.step":
+                return following.replace(".", "/") + ".py"
+            if here.endswith(".py"):
+                return here.removeprefix("./")
+        return None
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The steps of an MLproject, `main`'s own parameters, and the environment file it names."""
+
+    main: Step
+    steps: Mapping[str, Step]
+    environment_file: str | None = None
+
+    def order(self, task: str) -> list[str]:
+        """The task and every step above it, upstream first.
+
+        Raises:
+            WorkflowError: no such step, or a cycle.
+        """
+        if task not in self.steps:
+            raise WorkflowError(f"unknown task {task!r}{suggestion(task, self.steps)}")
+        needed: dict[str, tuple[str, ...]] = {}
+        waiting = [task]
+        while waiting:
+            name = waiting.pop()
+            if name not in needed:
+                needed[name] = self.steps[name].upstream
+                waiting.extend(needed[name])
+        return list(TopologicalSorter(needed).static_order())
+
+    def below(self, names: set[str]) -> set[str]:
+        """These steps and every step that reads from them, directly or not."""
+        found = set(names)
+        while more := {n for n, s in self.steps.items() if found & set(s.upstream)} - found:
+            found |= more
+        return found
+
+
+def command_words(command: str) -> list[str]:
+    """The words of a command, as a shell splits them (a command no shell can split: at spaces)."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()

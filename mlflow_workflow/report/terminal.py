@@ -1,0 +1,205 @@
+"""What people see while the workflow runs: a line for each event and, on a terminal, live progress.
+
+Where the output is no terminal (a pipe, a file, CI) there is no colour and nothing moves. NO_COLOR
+takes the colour alone away.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from mlflow_workflow.basics.durations import duration
+from mlflow_workflow.report.outcome import State
+
+TICK = 0.5
+BAR = 24
+MOST_LINES = 8
+COLOURS = {
+    State.RAN: "green",
+    State.REUSED: "cyan",
+    State.PINNED: "blue",
+    State.FAILED: "red",
+    State.SKIPPED: "yellow",
+    State.RUN: "green",
+    State.DEPENDS: "yellow",
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A step that is running: for how long, how long it took lately (0: never), and its log."""
+
+    node: str
+    seconds: float
+    expected: float
+    log: Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many of the steps are settled, and those that are running; `seen` are all that ever ran."""
+
+    done: int
+    total: int
+    running: Sequence[Running]
+
+
+@dataclass
+class Terminal:
+    """The output of one invocation; `quiet` leaves results and errors, `verbose` adds the steps' own."""
+
+    quiet: bool = False
+    verbose: bool = False
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    drawn: int = 0
+    read: dict[Path, int] = field(default_factory=dict)
+
+    @property
+    def moves(self) -> bool:
+        """Can lines be drawn again?"""
+        return is_able() and not self.quiet
+
+    @property
+    def colours(self) -> bool:
+        """Is colour welcome?"""
+        return is_able() and not os.environ.get("NO_COLOR")
+
+    def say(self, line: str) -> None:
+        """A line, whatever the user asked for, at once."""
+        with self.lock:
+            self.erase()
+            say(line, color=self.colours)
+
+    def tell(self, line: str) -> None:
+        """A line for an event."""
+        if not self.quiet:
+            name, colon, rest = line.partition(": ")
+            self.say(f"{self.styled(name, bold=True)}{colon}{rest}" if colon else line)
+
+    def paint(self, state: State, text: str) -> str:
+        """A row of the table in the colour of its state."""
+        return self.styled(text, fg=COLOURS.get(state))
+
+    def styled(self, text: str, fg: str | None = None, bold: bool = False) -> str:
+        """Text in colour, or bold, where that is welcome."""
+        return click.style(text, fg=fg, bold=bold or None) if self.colours else text
+
+    # -- while steps run
+
+    @contextlib.contextmanager
+    def watching(self, progress: Callable[[], Progress]) -> Iterator[None]:
+        """Shows the progress, and with `verbose` what the steps print, while the block lasts."""
+        if not self.moves and not self.verbose:
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self.watch, args=(progress, over), name="terminal", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(timeout=5)
+            with self.lock:
+                self.erase()
+
+    def watch(self, progress: Callable[[], Progress], over: threading.Event) -> None:
+        """Draws until it is over, and then looks once more for what steps printed last."""
+        logs: dict[Path, str] = {}
+        while not over.wait(TICK):
+            now = progress()
+            logs |= {step.log: step.node for step in now.running}
+            self.show_logs(logs)
+            if self.moves:
+                self.draw(lines(now, shutil.get_terminal_size().columns))
+        self.show_logs(logs)
+
+    def show_logs(self, logs: dict[Path, str]) -> None:
+        """What the steps have printed since the last look, if the user wants it."""
+        for log, node in logs.items() if self.verbose else ():
+            for line in self.new_lines(log):
+                self.say(f"{self.styled(node, fg='cyan')} | {line}")
+
+    def new_lines(self, log: Path) -> list[str]:
+        """The whole lines that a log has more than at the last look."""
+        try:
+            with log.open("rb") as file:
+                file.seek(self.read.get(log, 0))
+                text, newline, _ = file.read().rpartition(b"\n")
+        except OSError:
+            return []
+        self.read[log] = self.read.get(log, 0) + len(text + newline)
+        return text.decode(errors="replace").splitlines()
+
+    def draw(self, drawn: Sequence[str]) -> None:
+        """Lines at the bottom that the next ones replace."""
+        with self.lock:
+            self.erase()
+            if drawn:
+                shown = "\n".join(self.styled(line, fg="bright_black") for line in drawn)
+                say(shown, color=self.colours)
+            self.drawn = len(drawn)
+
+    def erase(self) -> None:
+        """Takes the drawn lines away."""
+        if self.drawn:
+            say(f"\x1b[{self.drawn}F\x1b[J", color=True, end="")
+            self.drawn = 0
+
+
+def say(line: str, color: bool | None = None, end: str = "\n") -> None:
+    """A line on the terminal, at once. If nobody reads it any more, that is no reason to end."""
+    try:
+        click.echo(line + end, nl=False, color=color)
+    except OSError:
+        give_output_up()
+
+
+def give_output_up() -> None:
+    """What is still to be written is lost; or the interpreter would complain of it at its exit."""
+    with contextlib.suppress(OSError):  # what is no file needs none of this
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, sys.stdout.fileno())
+        os.close(nobody)
+
+
+def open_closed_streams() -> None:
+    """Where a standard stream is closed (`>&-`), the next file that is opened would be taken for it."""
+    while (nobody := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nobody, True)
+    os.close(nobody)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def is_able() -> bool:
+    """Is the output a terminal that knows colours, and to move?"""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def lines(progress: Progress, columns: int) -> list[str]:
+    """A line for every running step, and a bar for the whole where there are many."""
+    shown = [f"  {s.node}  {clock(s)}" for s in progress.running[:MOST_LINES]]
+    more = len(progress.running) - MOST_LINES
+    shown += [f"  and {more} more"] if more > 0 else []
+    shown += [bar(progress)] if progress.total > 3 else []
+    return [line[: columns - 1] for line in shown]
+
+
+def clock(step: Running) -> str:
+    """`12 s of about 15 s`."""
+    usual = f" of about {duration(step.expected)}" if step.expected else ""
+    return f"{duration(step.seconds)}{usual}"
+
+
+def bar(progress: Progress) -> str:
+    """`[######------] 12 of 24`."""
+    full = BAR * progress.done // max(progress.total, 1)
+    return f"  [{'#' * full}{'-' * (BAR - full)}] {progress.done} of {progress.total} steps"

@@ -1,0 +1,4 @@
+"""One invocation: what is asked, decided, executed and recorded.
+
+Begin with session.py, then execute.py.
+"""

@@ -1,0 +1,74 @@
+"""What the README shows is what happens: every command in order in a fresh clone, and its tables."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mlflow_workflow.project.mlproject import read_workflow
+from tests import readme
+from tests.conftest import ROOT
+from tests.contract import forgotten
+
+SHOWN = [block for block in readme.blocks() if block.language == "console" or block.file]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return readme.fresh_clone(tmp_path_factory.mktemp("reader"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", SHOWN, ids=[b.file or b.text.splitlines()[0] for b in SHOWN])
+def test_a_block_prints_what_is_shown(clone: Path, block: readme.Block) -> None:
+    if block.file:
+        readme.write_file(block, clone)
+        return
+    for command, shown in block.commands():
+        assert readme.alike(readme.printed(command, clone)) == readme.alike(shown), command
+
+
+def test_the_step_that_the_readme_adds_keeps_the_contract(tmp_path: Path) -> None:
+    for name in ("MLproject", *(f"steps/{file.name}" for file in (ROOT / "steps").glob("*.py"))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    added = [
+        block
+        for block in SHOWN
+        if (block.file and "MLproject" in block.file) or "steps/" in str(block.file)
+    ]
+    assert len(added) == 2
+    for block in added:
+        readme.write_file(block, tmp_path)
+    assert forgotten(tmp_path, read_workflow((tmp_path / "MLproject").read_text(encoding="utf-8"))) == []
+
+
+def test_the_table_of_mains_parameters_is_that_of_mlproject() -> None:
+    text = readme.README.read_text(encoding="utf-8")
+    section = text.partition("## Parameters of main")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`|) ", section, re.MULTILINE)
+    main = read_workflow((ROOT / "MLproject").read_text(encoding="utf-8")).main
+    assert dict(rows) == {name: p.default for name, p in main.parameters.items()}
+
+
+def test_the_table_of_steps_is_that_of_mlproject() -> None:
+    text = readme.README.read_text(encoding="utf-8")
+    section = text.partition("## The steps")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
+    steps = read_workflow((ROOT / "MLproject").read_text(encoding="utf-8")).steps
+    assert {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows.items()} == {
+        name: set(step.parameters) for name, step in steps.items()
+    }
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    text = readme.README.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_ci_runs_the_readmes_own_test_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "README.md" in script
+    assert len(readme.setup_commands()) == 2
+    assert readme.setup_commands()[1].rstrip().endswith("pytest")

@@ -1,1 +1,0 @@
-"""The orchestrator: runs the steps of an MLproject, and reuses what is already done."""
