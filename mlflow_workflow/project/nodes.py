@@ -12,8 +12,8 @@ from mlflow_workflow.project.parameters import Values
 class Node:
     """One step of the task with its parameters.
 
-    `upstream` maps each step that it reads to that step's node; `asked` is the reason, if the
-    user asked for a run; `wanted` tells that the user reads its outputs.
+    `upstream` maps each step that it reads to that step's node; `forced_reason` says why it runs
+    whatever was done before, if the user wants that; `wanted` tells that the user reads its outputs.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Node:
     values: Mapping[str, str]
     upstream: Mapping[str, str] = field(default_factory=dict)
     pin: str | None = None
-    asked: str | None = None
+    forced_reason: str | None = None
     wanted: bool = False
 
 
@@ -33,11 +33,11 @@ def make_nodes(
     Raises:
         WorkflowError: a pin or rerun that does not fit.
     """
-    asked = forced(workflow, rerun)
+    reasons = forced(workflow, rerun)
     names = needed(workflow, task, pins)
     for name in [name for name, pin in pins.items() if not pin.strip()]:
         raise WorkflowError(f"the pin of step {name!r} is empty: name a run, folder or URI, or drop it")
-    for name in set(pins) & set(asked):
+    for name in set(pins) & set(reasons):
         raise WorkflowError(f"step {name!r} is pinned, so it cannot run again: drop the pin or rerun")
     return [
         Node(
@@ -46,7 +46,7 @@ def make_nodes(
             values=values[name],
             upstream={} if name in pins else {step: step for step in workflow.steps[name].upstream},
             pin=pins.get(name),
-            asked=asked.get(name),
+            forced_reason=reasons.get(name),
             wanted=name == task,
         )
         for name in names

@@ -21,7 +21,7 @@ from mlflow_workflow.project.parameters import (
     step_values,
     typed,
 )
-from mlflow_workflow.project.sweep import Branch, Combination, expand, overrides_of, read_sweep
+from mlflow_workflow.project.sweep import Combination, Variant, expand, overrides_of, read_sweep
 
 MODES = ("commit", "code")
 """What counts as the code: the whole commit, or the files that the step is made of."""
@@ -39,7 +39,7 @@ class Request:
     configs: tuple[Path, ...]
     texts: Texts
     nodes: tuple[Node, ...]
-    branches: tuple[Branch, ...]
+    variants: tuple[Variant, ...]
     given: Mapping[str, str]
 
     def flag(self, name: str) -> bool:
@@ -48,8 +48,8 @@ class Request:
 
     @property
     def keep_going(self) -> bool:
-        """Shall other branches go on after a failure? By default in a sweep only."""
-        return self.flag("keep_going") if self.settings["keep_going"] else len(self.branches) > 1
+        """Shall what does not depend on a failure go on? By default in a sweep only."""
+        return self.flag("keep_going") if self.settings["keep_going"] else len(self.variants) > 1
 
     @property
     def jobs(self) -> int:
@@ -87,7 +87,7 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
         all_values.append(values)
         return make_nodes(workflow, settings["task"], values, pins, split(settings["rerun"]))
 
-    nodes, branches = expand(workflow, read_sweep(settings["sweep"]), make)
+    nodes, variants = expand(workflow, read_sweep(settings["sweep"]), make)
     executed = [node for node in nodes if not node.pin]
     for node in executed:
         typed(node.step, node.values)
@@ -99,7 +99,7 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
         files,
         data_texts(workflow, all_values),
         tuple(nodes),
-        tuple(branches),
+        tuple(variants),
         given,
     )
 

@@ -25,8 +25,8 @@ Combination = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Branch:
-    """One combination, and the node of each of its steps."""
+class Variant:
+    """The task with one combination of a sweep: the node of each of its steps."""
 
     combination: Combination
     nodes: Mapping[str, str]
@@ -116,14 +116,14 @@ def expand(
     workflow: Workflow,
     combinations: Sequence[Combination],
     make: Callable[[Combination], list[Node]],
-) -> tuple[list[Node], list[Branch]]:
+) -> tuple[list[Node], list[Variant]]:
     """The nodes of all combinations, shared ones once, and which of them make each combination.
 
     Raises:
         WorkflowError: a swept name that reaches no step of the task.
     """
     nodes: dict[str, Node] = {}
-    branches = []
+    variants = []
     labels: dict[str, Combination] = {}
     for number, combination in enumerate(combinations):
         made = {node.step.name: node for node in make(combination)}
@@ -133,11 +133,11 @@ def expand(
             step: label(step, {} if node.pin else reached(workflow, step, combination), labels)
             for step, node in made.items()
         }
-        branches.append(Branch(combination, names))
+        variants.append(Variant(combination, names))
         for step, node in made.items():
             upstream = {above: names[above] for above in node.upstream}
             nodes.setdefault(names[step], replace(node, name=names[step], upstream=upstream))
-    return list(nodes.values()), branches
+    return list(nodes.values()), variants
 
 
 def refuse_idle(workflow: Workflow, combination: Combination, made: Mapping[str, Node]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from mlflow_workflow.basics.durations import ago, duration
 from mlflow_workflow.identity.fingerprint import Summary
 from mlflow_workflow.project.nodes import Node
-from mlflow_workflow.project.sweep import Branch
+from mlflow_workflow.project.sweep import Variant
 from mlflow_workflow.report.outcome import Outcome, State
 
 SCHEMA = 1
@@ -179,7 +179,7 @@ def main_metric(metrics: Mapping[str, float], asked: str) -> str | None:
 
 
 def sweep_facts(
-    branches: Sequence[Branch], outcomes: Mapping[str, Outcome], metric: str
+    branches: Sequence[Variant], outcomes: Mapping[str, Outcome], metric: str
 ) -> SweepFacts | None:
     """The combinations of a sweep, best first; None if this is none.
 
@@ -193,7 +193,7 @@ def sweep_facts(
     return SweepFacts(name, lowest, tuple(found))
 
 
-def branch_facts(branch: Branch, outcomes: Mapping[str, Outcome], metric: str) -> BranchFacts:
+def branch_facts(branch: Variant, outcomes: Mapping[str, Outcome], metric: str) -> BranchFacts:
     """One combination; its value is that of its last step which has the metric."""
     steps = [outcomes[node] for node in branch.nodes.values()]
     values = [o.metrics[metric] for o in steps if metric in o.metrics]

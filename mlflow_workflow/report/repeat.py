@@ -46,7 +46,7 @@ def asked(request: Request) -> dict[str, str]:
     """
     defaults = {n: p.default or "" for n, p in request.workflow.main.parameters.items()}
     given = {n: v for n, v in request.given.items() if v != defaults.get(n)}
-    if request.configs and len(request.branches) < 2:
+    if request.configs and len(request.variants) < 2:
         given = {**given, **from_configs(request, defaults)}
         given.pop("config", None)
         given |= {"config": ""} if defaults["config"] else {}

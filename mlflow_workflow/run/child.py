@@ -114,7 +114,7 @@ class ChildRuns:
 
     def claim(self, node: Node, identities: Identities, run_id: str) -> Claim | Held | None:
         """The right to execute; None where nobody is asked: forced, or told not to wait."""
-        if node.asked or self.claims is None:
+        if node.forced_reason or self.claims is None:
             return None
         return self.claims.take(fingerprint(identities[self.mode]), run_id)
 

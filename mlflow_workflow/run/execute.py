@@ -117,7 +117,7 @@ class Execution:
         if None in identities[self.mode].upstream.values():
             return None if self.heal_upstream(node) else self.undecided(node, identities)
         rejections: list[str] = []
-        earlier = None if node.asked else self.candidates.choose(node, identities, rejections)
+        earlier = None if node.forced_reason else self.candidates.choose(node, identities, rejections)
         self.compared[node.name] = compared(identities[self.mode], earlier)
         if earlier:
             return self.reused(node, earlier)
@@ -135,8 +135,8 @@ class Execution:
 
     def reason(self, node: Node, identities: Identities, rejections: Sequence[str]) -> str:
         """Why a node runs."""
-        if node.asked:
-            return node.asked
+        if node.forced_reason:
+            return node.forced_reason
         if rejections:
             return "; ".join(rejections)
         nearest = nearest_run(self.store, self.mode, identities, self.lately)
@@ -218,8 +218,8 @@ class Execution:
 
     def undecided(self, node: Node, identities: Identities) -> Outcome:
         """Below a step that would run: certain to run only if nothing earlier equals the rest."""
-        if node.asked:
-            return self.planned(node, State.RUN, node.asked)
+        if node.forced_reason:
+            return self.planned(node, State.RUN, node.forced_reason)
         rejections: list[str] = []
         now = identities[self.mode]
         for earlier in self.store.find_near(node.step.name, near_keys(now)["upstream"]):

@@ -185,7 +185,7 @@ def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Ex
     started = (run.info.start_time or 0) / 1000
     return facts.Facts(
         schema=facts.SCHEMA,
-        headline=facts.headline(request.task, ordered, len(request.branches), planned),
+        headline=facts.headline(request.task, ordered, len(request.variants), planned),
         task=request.task,
         description=request.settings.get("description", ""),
         state="planned" if planned else "done" if done else "failed",
@@ -206,7 +206,7 @@ def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Ex
             url=code.url,
         ),
         steps=tuple(steps),
-        sweep=facts.sweep_facts(request.branches, outcomes, metric),
+        sweep=facts.sweep_facts(request.variants, outcomes, metric),
     )
 
 

@@ -114,7 +114,7 @@ def test_what_may_be_data_is_kept_once_however_many_combinations_share_it(projec
     defaults = {name: p.default or "" for name, p in WORKFLOW.main.parameters.items()}
     sweep = f"{{number: {list(range(300))}}}"
     asked = make_request(project, WORKFLOW, {**defaults, "sweep": sweep})
-    assert len(asked.branches) == 300
+    assert len(asked.variants) == 300
     assert asked.texts == data_texts(WORKFLOW, [step_values(WORKFLOW, {}, [])])
     assert asked.texts == {
         ("path", "data"),

@@ -19,7 +19,7 @@ from mlflow_workflow.basics.errors import WorkflowError
 from mlflow_workflow.identity.code import Code
 from mlflow_workflow.project.mlproject import read_workflow
 from mlflow_workflow.project.request import Request, make_request
-from mlflow_workflow.project.sweep import Branch
+from mlflow_workflow.project.sweep import Variant
 from mlflow_workflow.report import terminal
 from mlflow_workflow.report.description import LONGEST, description
 from mlflow_workflow.report.facts import finite, headline, main_metric, sweep_facts, to_json
@@ -147,7 +147,7 @@ def test_a_leaderboard_puts_combinations_without_the_metric_last(
         "1": outcome("1", State.RAN, m=1),
         "2": outcome("2", State.RAN, m=2),
     }
-    branches = [Branch({"seed": name}, {"train": name}) for name in outcomes]
+    branches = [Variant({"seed": name}, {"train": name}) for name in outcomes]
     found = sweep_facts(branches, outcomes, metric)
     assert found is not None
     assert [b.combination["seed"] for b in found.branches] == best_first
@@ -156,7 +156,7 @@ def test_a_leaderboard_puts_combinations_without_the_metric_last(
 
 def test_a_leaderboard_says_when_no_step_logs_the_metric() -> None:
     outcomes = {"0": outcome("0", State.RAN), "1": outcome("1", State.RAN)}
-    branches = [Branch({"seed": name}, {"train": name}) for name in outcomes]
+    branches = [Variant({"seed": name}, {"train": name}) for name in outcomes]
     found = sweep_facts(branches, outcomes, "acuracy")
     assert found is not None
     assert "no step logs a metric 'acuracy'" in leaderboard(found)

@@ -122,7 +122,7 @@ def test_config_files_are_read_in_the_order_given_from_the_project(
 
 def test_rerun_forces_what_it_names_and_everything_below(workflow: Workflow) -> None:
     asked = request(workflow, "show", "--text", "x", "--rerun", "fit")
-    assert {node.name: node.asked for node in asked.nodes} == {
+    assert {node.name: node.forced_reason for node in asked.nodes} == {
         "load": None,
         "fit": "forced by rerun",
         "show": "forced by rerun of a step above it",
@@ -130,7 +130,8 @@ def test_rerun_forces_what_it_names_and_everything_below(workflow: Workflow) -> 
 
 
 def test_rerun_all_forces_all(workflow: Workflow) -> None:
-    assert {node.asked for node in request(workflow, "--rerun", "all").nodes} == {"forced by rerun"}
+    nodes = request(workflow, "--rerun", "all").nodes
+    assert {node.forced_reason for node in nodes} == {"forced by rerun"}
 
 
 def test_what_only_a_pinned_step_would_read_is_not_needed(workflow: Workflow) -> None:
