@@ -11,6 +11,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 
+from mlflow_workflow import __version__
 from mlflow_workflow.basics.credentials import without_credentials
 from mlflow_workflow.basics.errors import Interrupted, ServerGone, WorkflowError
 from mlflow_workflow.basics.processes import owner, starters
@@ -28,6 +29,7 @@ from mlflow_workflow.server.store import Store
 from mlflow_workflow.server.tags import (
     COMMIT,
     DIRTY,
+    ENGINE,
     ENTRY_POINT,
     NAME,
     NOTE,
@@ -55,8 +57,9 @@ def started(task: str, patience: Patience) -> Iterator[Run]:
     # Not `ask`, which would take those before us in the queue for a server that is away.
     patience.insist(lambda: make_tables(mlflow.get_tracking_uri()))
     name = None if given else os.environ.get("MLFLOW_RUN_NAME") or task
+    tags = {OWNER: owner(), ENGINE: __version__}
     # Owned from its first moment on, so that whatever happens somebody will close it.
-    run = patience.ask(lambda: mlflow.start_run(given, run_name=name, tags={OWNER: owner()}))
+    run = patience.ask(lambda: mlflow.start_run(given, run_name=name, tags=tags))
     try:
         if given and has_generated_name(run):
             patience.ask(lambda: mlflow.MlflowClient().set_tag(run.info.run_id, NAME, task))
@@ -128,6 +131,7 @@ def child_tags(run: Run, code: Code, project: Path) -> dict[str, str]:
     url = source if "://" in source and not source.startswith("file:") else code.url
     tags = {
         PARENT: run.info.run_id,
+        ENGINE: __version__,
         USER: run.data.tags.get(USER),
         SOURCE_TYPE: "PROJECT",
         SOURCE: without_credentials(url or str(project)),

@@ -1,6 +1,7 @@
 """The tags of runs: what the workflow says of them in its own words and in MLflow's."""
 
 STEP = "workflow.step"
+ENGINE = "workflow.engine"
 OWNER = "workflow.owner"
 PUBLISHED = "workflow.published"
 OUTPUTS = "workflow.outputs"
