@@ -1,9 +1,6 @@
 """The workflow's entry point: `mlflow run . -P task=predict`, or `python main.py predict`."""
 
-import sys
-from pathlib import Path
-
-from mlflow_workflow.run.command import main
+from mlflow_workflow.run.command import run_beside
 
 if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parent))
+    run_beside(__file__)

@@ -27,7 +27,7 @@ from mlflow_workflow.project.graph import Step
 from mlflow_workflow.project.mlproject import read_workflow
 from mlflow_workflow.project.request import make_request
 from mlflow_workflow.run import session
-from mlflow_workflow.run.command import parse
+from mlflow_workflow.run.command_line import parse
 from tests.conftest import ROOT, Done, Project, new_project
 
 ONE_AT_A_TIME = threading.Lock()

@@ -18,7 +18,7 @@ from mlflow_workflow.project.graph import Step, Workflow, command_words
 from mlflow_workflow.project.named_data import Texts, data_of, data_path
 from mlflow_workflow.project.nodes import Node
 from mlflow_workflow.project.parameters import plain, typed
-from mlflow_workflow.project.request import MODES
+from mlflow_workflow.project.settings import MODES
 
 
 @dataclass(frozen=True)

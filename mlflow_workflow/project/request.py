@@ -21,12 +21,8 @@ from mlflow_workflow.project.parameters import (
     step_values,
     typed,
 )
+from mlflow_workflow.project.settings import SETTINGS
 from mlflow_workflow.project.sweep import Combination, Variant, expand, overrides_of, read_sweep
-
-MODES = ("commit", "code")
-"""What counts as the code: the whole commit, or the files that the step is made of."""
-
-PLAN_FORMATS = ("table", "json")
 
 
 @dataclass(frozen=True)
@@ -107,11 +103,15 @@ def make_request(project: Path, workflow: Workflow, given: Mapping[str, str]) ->
 def check_settings(workflow: Workflow, settings: Mapping[str, str]) -> None:
     """Raises WorkflowError for a value of main's own parameters that means nothing."""
     typed(workflow.main, settings)
-    choices = {"match": MODES, "plan_format": PLAN_FORMATS, "keep_going": ("", *TRUTH)}
-    for name, known in choices.items():
-        if settings[name] not in known:
-            wrong = f"{name} cannot be {settings[name]!r}"
-            raise WorkflowError(f"{wrong}{suggestion(settings[name], [k for k in known if k])}")
+    for name, value in settings.items():
+        known = SETTINGS[name].choices if name in SETTINGS else ()
+        meant = {
+            *known,
+            *(TRUTH if "true" in known else ()),
+            workflow.main.parameters[name].default or "",
+        }
+        if known and value not in meant:
+            raise WorkflowError(f"{name} cannot be {value!r}{suggestion(value, known)}")
     for name in set(split(settings["rerun"])) - {"all", *workflow.steps}:
         raise WorkflowError(f"rerun names the unknown step {name!r}{suggestion(name, workflow.steps)}")
     if int(settings["jobs"]) < 0:

@@ -11,7 +11,9 @@ from mlflow_workflow.basics.errors import WorkflowError
 from mlflow_workflow.project.graph import Workflow
 from mlflow_workflow.project.mlproject import NEEDED, read_workflow
 from mlflow_workflow.project.request import Request, make_request
-from mlflow_workflow.run.command import main, parse
+from mlflow_workflow.project.settings import SETTINGS
+from mlflow_workflow.run.command import main
+from mlflow_workflow.run.command_line import parse
 from tests.conftest import ROOT
 
 PROJECT = """
@@ -83,7 +85,13 @@ def test_without_arguments_the_default_task_is_asked_for(workflow: Workflow) -> 
         (["show"], "parameter 'text' of step 'show' has no value: give -P show.text=…"),
         (["--load", "somewhere", "--rerun", "load"], "step 'load' is pinned, so it cannot run again"),
         (["--config", "none.yaml"], "cannot read the config file"),
-        (["--rows"], "requires an argument"),
+        (["--rows"], "requires an argument. (a parameter is given as --name value, or -P name=value)"),
+        (["-P", "rows"], "-P takes name=value, not 'rows'"),
+        (["-P"], "-P takes name=value, not ''"),
+        (["-P", "txt=x"], "unknown parameter 'txt'; did you mean 'text'?"),
+        (["rows=3"], "'rows=3' is no task: a parameter is given as --name value, or -P name=value"),
+        (["--experiment-name", "x"], "here set the environment variable MLFLOW_EXPERIMENT_NAME"),
+        (["--keep_going", "perhaps"], "keep_going cannot be 'perhaps'"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_one_clear_sentence(
@@ -99,6 +107,29 @@ def test_any_text_is_taken_as_a_value_even_if_it_looks_like_an_option(
     workflow: Workflow, value: str
 ) -> None:
     assert values(request(workflow, "--text", value), "fit")["text"] == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (["--dry-run"], {"dry_run": "true"}),
+        (["--dry_run", "show"], {"dry_run": "true", "task": "show"}),
+        (["--dry-run", "false", "show"], {"dry_run": "false", "task": "show"}),
+        (["--dry_run", "--rows", "3"], {"dry_run": "true", "rows": "3"}),
+        (["--dry-run=no"], {"dry_run": "no"}),
+        (["-P", "rows=3", "-Ptext=a=b"], {"rows": "3", "text": "a=b"}),
+        (["-P", "task=load", "-P", "dry-run=true"], {"task": "load", "dry_run": "true"}),
+        (["-P", "load.rows=-1", "load"], {"load.rows": "-1", "task": "load"}),
+        (["--text", "-P", "load"], {"text": "-P", "task": "load"}),
+    ],
+)
+def test_what_people_type_out_of_habit_is_understood(
+    workflow: Workflow, arguments: list[str], given: dict[str, str]
+) -> None:
+    defaults = parse(workflow, [])
+    found = parse(workflow, arguments)
+    assert defaults is not None and found is not None
+    assert found == {**defaults, **given}
 
 
 def test_a_dotted_name_and_a_bare_one_that_look_alike_are_two_parameters(workflow: Workflow) -> None:
@@ -192,6 +223,16 @@ def test_help_lists_every_parameter_and_needs_no_mlflow() -> None:
             assert f"--{name}" in text
             assert f"--{step.name}.{name}" in text
     assert all(step in text for step in workflow.steps)
+
+
+def test_help_tells_of_each_parameter_what_it_does_its_type_its_choices_and_its_default() -> None:
+    words = " ".join(modules_after(["--help"])[0].split())
+    for name, setting in SETTINGS.items():
+        assert setting.help in words or name == "task"
+    assert "--match commit|code what counts" in words
+    assert "one per processor [default: 0]" in words
+    assert "--folds INT of train [default: 5]" in words
+    assert "--train RUN use this earlier result of train: a run id" in words
 
 
 def test_a_refusal_needs_no_mlflow_either(monkeypatch: pytest.MonkeyPatch) -> None:

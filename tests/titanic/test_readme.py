@@ -43,14 +43,6 @@ def test_the_step_that_the_readme_adds_keeps_the_contract(tmp_path: Path) -> Non
     assert forgotten(tmp_path, read_workflow((tmp_path / "MLproject").read_text(encoding="utf-8"))) == []
 
 
-def test_the_table_of_mains_parameters_is_that_of_mlproject() -> None:
-    text = readme.README.read_text(encoding="utf-8")
-    section = text.partition("## Parameters of main")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`|) ", section, re.MULTILINE)
-    main = read_workflow((ROOT / "MLproject").read_text(encoding="utf-8")).main
-    assert dict(rows) == {name: p.default for name, p in main.parameters.items()}
-
-
 def test_the_table_of_steps_is_that_of_mlproject() -> None:
     text = readme.README.read_text(encoding="utf-8")
     section = text.partition("## The steps")[2].partition("\n## ")[0]
