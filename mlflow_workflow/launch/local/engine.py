@@ -1,0 +1,201 @@
+"""The engine of this machine: every job is a new process under a supervisor of its own.
+
+Two threads, however many jobs there are: one starts them, as MLflow writes to the tracking server when
+it starts a step and that may take a while; the other waits for what the supervisors say.
+"""
+
+import contextlib
+import queue
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mlflow_workflow.basics.processes import end_processes_of
+from mlflow_workflow.launch import calls, logs
+from mlflow_workflow.launch.backend import start_through_mlflow
+from mlflow_workflow.launch.engine import Ended, Job
+from mlflow_workflow.launch.local import supervise
+
+NOT_STARTED = "no process of it was started"
+
+
+@dataclass
+class Running:
+    """A job from its submission to its end. `ours` and `its` join us to its supervisor."""
+
+    job: Job
+    ours: socket.socket
+    its: socket.socket
+    began: float
+    cancelled: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    said: bytes = b""
+
+
+class LocalEngine:
+    """Runs the steps of a project on this machine, as Engine promises.
+
+    `folder` is a temporary folder for logs, downloads and what steps write to TMPDIR. `variables` gives
+    environment variables of a job beside the usual ones.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        experiment_id: str,
+        folder: Path,
+        *,
+        notify: Callable[[], None],
+        variables: Callable[[Job], Mapping[str, str]] = lambda _job: {},
+    ) -> None:
+        self.project, self.experiment_id, self.folder = project, experiment_id, folder
+        self.notify, self.variables = notify, variables
+        self.running: dict[str, Running] = {}
+        self.waiting: queue.SimpleQueue[Running | None] = queue.SimpleQueue()
+        self.over: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self.selector = selectors.DefaultSelector()
+        self.bell, its = socket.socketpair()
+        self.selector.register(its, selectors.EVENT_READ)
+        for work in (self.start_all, self.watch):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+
+    def submit(self, jobs: Iterable[Job]) -> None:  # noqa: D102 - Engine's
+        for job in jobs:
+            running = Running(job, *socket.socketpair(), time.monotonic())
+            self.running[job.run_id] = running
+            self.waiting.put(running)
+
+    def look(self) -> Sequence[Ended]:  # noqa: D102 - Engine's
+        return [self.over.get() for _ in range(self.over.qsize())]
+
+    def cancel(self, run_ids: Iterable[str]) -> None:  # noqa: D102 - Engine's
+        for running in filter(None, map(self.running.get, run_ids)):
+            running.cancelled = True
+            with contextlib.suppress(OSError):  # it has just ended
+                running.ours.send(b"stop")
+
+    def log(self, run_id: str) -> Path:  # noqa: D102 - Engine's
+        return self.folder / f"{run_id}.log"
+
+    def last_lines(self, run_id: str) -> list[str]:  # noqa: D102 - Engine's
+        return logs.last_lines(self.log(run_id))
+
+    def close(self) -> None:  # noqa: D102 - Engine's
+        self.cancel(list(self.running))
+        self.waiting.put(None)
+
+    # -- what the two threads do
+
+    def start_all(self) -> None:
+        """Starts what was submitted, one after the other."""
+        while running := self.waiting.get():
+            problem = "" if running.cancelled else self.start(running)
+            running.its.close()
+            if running.process is None:
+                self.settle(running, f"could not be started: {problem}" if problem else "stopped")
+        self.bell.close()
+
+    def start(self, running: Running) -> str:
+        """Starts a job through MLflow; gives what went wrong. It may be running nevertheless."""
+        try:
+            begin = partial(self.spawn, running)
+            start_through_mlflow(self.project, self.experiment_id, running.job, begin)
+        except Exception as error:  # whatever it is, the orchestrator is told
+            return str(error)
+        return NOT_STARTED
+
+    def spawn(self, running: Running) -> None:
+        """Starts the supervisor, and so the job."""
+        job, socket_number = running.job, running.its.fileno()
+        command = calls.command_of(job, self.folder)
+        words = [str(socket_number), str(self.log(job.run_id)), str(job.step.timeout or 0), command]
+        running.began = time.monotonic()
+        running.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", supervise.__file__, *words],
+            cwd=self.project,
+            env=self.environment(job),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[socket_number],
+            start_new_session=True,
+        )
+        self.selector.register(running.ours, selectors.EVENT_READ, running)
+
+    def environment(self, job: Job) -> dict[str, str]:
+        """All environment variables of a job."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        usual = calls.variables_of(job, self.experiment_id, temporary)
+        return {**usual, **self.variables(job)}
+
+    def watch(self) -> None:
+        """Hears what supervisors say, until we are closed and the last of them is gone."""
+        closed = False
+        while not closed or self.running:
+            for key, _ in self.selector.select():
+                if key.data is None:
+                    closed = True
+                    self.selector.unregister(key.fileobj)
+                else:
+                    self.hear(key.data)
+
+    def hear(self, running: Running) -> None:
+        """Keeps what a supervisor says. Once it is gone, so is the job."""
+        with contextlib.suppress(OSError):
+            if heard := running.ours.recv(4096):
+                running.said += heard
+                return
+        self.selector.unregister(running.ours)
+        if running.process:
+            running.process.wait()
+        said = running.said.decode().split()
+        if len(said) < 2 or sys.platform != "linux":
+            end_what_is_left(running.job.run_id, said)
+        self.settle(running, failure_in_words(said, running.job.step.timeout))
+
+    def settle(self, running: Running, failure: str | None) -> None:
+        """Tells of the end of a job."""
+        running.ours.close()
+        del self.running[running.job.run_id]
+        self.over.put(Ended(running.job.run_id, failure, time.monotonic() - running.began))
+        self.notify()
+
+
+def failure_in_words(said: list[str], timeout: float | None) -> str | None:
+    """How a job failed, by what its supervisor said before it was gone; None if it did not."""
+    match said:
+        case []:
+            return f"could not be started: {NOT_STARTED}"
+        case [_]:
+            return "failed, it was killed"
+        case [_, supervise.STOPPED]:
+            return "stopped"
+        case [_, supervise.TIMEOUT]:
+            return f"took longer than its timeout of {timeout:g} s"
+        case [_, "0"]:
+            return None
+    return f"failed, {exit_in_words(int(said[1]))}"
+
+
+def exit_in_words(code: int) -> str:
+    """`exit code 3`, or `killed by SIGKILL`, as Python tells of a signal or as a shell does."""
+    try:
+        return f"killed by {signal.Signals(-code if code < 0 else code - 128).name}"
+    except ValueError:
+        return f"exit code {code}"
+
+
+def end_what_is_left(run_id: str, said: list[str]) -> None:
+    """Ends what a supervisor that was killed had no time for."""
+    for step in said[:1]:
+        supervise.kill_group(int(step), signal.SIGKILL)
+    end_processes_of(run_id)
