@@ -258,9 +258,11 @@ def test_no_job_outlives_the_orchestrator(work: Work, tmp_path: Path, number: si
 
 
 def test_an_engine_that_is_closed_ends_its_jobs_and_its_threads(make: Callable[..., Work]) -> None:
-    threads = threading.active_count()
+    before = {*threading.enumerate()}
     work = make()
+    own = {*threading.enumerate()} - before
     job = work.start("echo began; exec sleep 100")
     work.engine.close()
     assert work.end_of([job])[0].failure == "stopped"
-    wait_until(lambda: threading.active_count() == threads, "the end of its threads", 10)
+    assert own
+    wait_until(lambda: not own & {*threading.enumerate()}, "the end of its threads", 10)
