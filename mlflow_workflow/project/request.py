@@ -105,12 +105,8 @@ def check_settings(workflow: Workflow, settings: Mapping[str, str]) -> None:
     typed(workflow.main, settings)
     for name, value in settings.items():
         known = SETTINGS[name].choices if name in SETTINGS else ()
-        meant = {
-            *known,
-            *(TRUTH if "true" in known else ()),
-            workflow.main.parameters[name].default or "",
-        }
-        if known and value not in meant:
+        others = {workflow.main.parameters[name].default or "", *(TRUTH if "true" in known else ())}
+        if known and value not in {*known, *others}:
             raise WorkflowError(f"{name} cannot be {value!r}{suggestion(value, known)}")
     for name in set(split(settings["rerun"])) - {"all", *workflow.steps}:
         raise WorkflowError(f"rerun names the unknown step {name!r}{suggestion(name, workflow.steps)}")
