@@ -6,92 +6,15 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
-from mlflow_workflow.project.mlproject import read_workflow
+from mlflow_workflow.checks.contract import mistakes
 from tests.conftest import ROOT, own_files
-from tests.contract import forgotten
-
-
-def said_of(project: Path) -> list[str]:
-    return forgotten(project, read_workflow((project / "MLproject").read_text(encoding="utf-8")))
 
 
 def test_every_step_is_what_mlproject_says() -> None:
-    said = said_of(ROOT)
+    said = mistakes(ROOT)
     assert not said, "\n".join(said)
-
-
-# -- what the contract says to somebody who adds a step
-
-ENTRY = """
-  fresh:
-    parameters: {count: {type: int, default: 3}, word: string}
-    command: python -m steps.fresh --count {count} --word {word}
-"""
-STEP = '''"""Count words.
-
-Reads nothing
-
-Writes words.txt
-"""
-import click
-
-@click.command(help=__doc__)
-@click.option("--count", required=True, type=int)
-@click.option("--word", required=True)
-def main(count: int, word: str) -> None:
-    print(word * count)
-'''
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
-    [
-        ("steps/fresh.py", "", "", None),
-        ("steps/fresh.py", STEP, None, "step 'fresh' in MLproject runs steps/fresh.py, which is not"),
-        ("MLproject", ENTRY, "", "steps/fresh.py has a command, but MLproject has no entry point"),
-        (
-            "steps/fresh.py",
-            "@click.command(help=__doc__)",
-            '@click.command(help=__doc__)\n@click.option("--more", required=True)',
-            "takes --more, which MLproject does not declare for step",
-        ),
-        ("MLproject", " --word {word}", "", "the command of 'fresh' in MLproject does not pass {word}"),
-        ("MLproject", "--word {word}", "--wrd {word}", "does not pass --word {word}"),
-        ("MLproject", "type: int", "type: float", "--count of steps/fresh.py is not of the type"),
-        ("steps/fresh.py", "Writes", "Makes", "steps/fresh.py has no line that begins with 'Writes'"),
-        ("steps/fresh.py", "Reads", "Takes", "steps/fresh.py has no line that begins with 'Reads'"),
-        ("steps/fresh.py", '"""Count words.\n', '"""\n', "no docstring that begins with a sentence"),
-        ("steps/fresh.py", "help=__doc__", "", "give its docstring as help"),
-        ("steps/fresh.py", "@click.command(help=__doc__)", "", "has no click command named main"),
-        ("steps/fresh.py", "required=True, type=int", "default=3, type=int", "must be required=True"),
-        ("steps/fresh.py", '@click.option("--word", required=True)', "", "has no option --word, which"),
-    ],
-)
-def test_what_was_forgotten_with_a_new_step_is_said(
-    tmp_path: Path, file: str, old: str, new: str | None, said: str | None
-) -> None:
-    (tmp_path / "steps").mkdir()
-    (tmp_path / "steps/fresh.py").write_text(STEP)
-    main = "  main:\n    parameters: {task: {default: fresh}}\n    command: python main.py {task}\n"
-    (tmp_path / "MLproject").write_text(f"entry_points:\n{main}{ENTRY}")
-    if new is None:
-        (tmp_path / file).unlink()
-    else:
-        text = (tmp_path / file).read_text()
-        assert old in text
-        (tmp_path / file).write_text(text.replace(old, new) if old else text)
-    found = said_of(tmp_path)
-    assert found == [] if said is None else any(said in line for line in found), found
-
-
-def test_a_parameter_of_main_that_its_command_does_not_pass_is_found(tmp_path: Path) -> None:
-    text = (ROOT / "MLproject").read_text(encoding="utf-8")
-    assert "--rerun {rerun}" in text
-    (tmp_path / "MLproject").write_text(text.replace("--rerun {rerun}", ""))
-    assert "the command of 'main' in MLproject does not pass {rerun}" in said_of(tmp_path)
 
 
 # -- one environment

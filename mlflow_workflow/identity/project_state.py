@@ -1,6 +1,5 @@
 """What an execution depends on outside the workflow, read now: code, data, environment."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from mlflow_workflow.identity.code import Code, read_code
 from mlflow_workflow.identity.data import digest_data
 from mlflow_workflow.identity.environment import read_environment
 from mlflow_workflow.identity.fingerprint import Identity
-from mlflow_workflow.identity.imports import read_sources, run_files, run_modules
-from mlflow_workflow.identity.roots import roots_of
+from mlflow_workflow.identity.imports import read_sources
 from mlflow_workflow.project.graph import Step, Workflow, command_words
 from mlflow_workflow.project.named_data import Texts, data_of, data_path
 from mlflow_workflow.project.nodes import Node
@@ -81,17 +79,6 @@ def code_names(project: Path, workflow: Workflow) -> set[str]:
         word for each in entries for word in command_words(each.command) if word[:1] not in ("", "/")
     }
     return words.union(*(read_sources(project, step).files for step in steps))
-
-
-def refuse_missing_module(project: Path, step: Step) -> None:
-    """Raises WorkflowError for a `python -m package.module` that the project's package does not have."""
-    for module in run_modules(command_words(step.command)):
-        top, dot, _ = module.partition(".")
-        simple = re.fullmatch(r"[\w.]+", module)
-        roots = roots_of(project, step.command)
-        if dot and simple and (project / top).is_dir() and not [*run_files(project, module, roots)]:
-            file = f"{module.replace('.', '/')}.py"
-            raise WorkflowError(f"step {step.name!r} of MLproject runs {module}: there is no {file}")
 
 
 def identify(

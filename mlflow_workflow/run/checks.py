@@ -1,13 +1,20 @@
-"""What can be known to be wrong with a project before anything of it runs."""
+"""What a request would fail of once it has started, told before it does."""
 
 from pathlib import Path
 
-from mlflow_workflow.identity.project_state import refuse_missing_module
+from mlflow_workflow.basics.errors import WorkflowError
+from mlflow_workflow.checks.contract import unfit
+from mlflow_workflow.checks.loading import broken
 from mlflow_workflow.project.request import Request
 
 
 def check_request(project: Path, request: Request) -> None:
-    """Raises WorkflowError for what would fail once a step is started."""
-    executed = [node.step for node in request.nodes if not node.pin]
-    for step in {step.name: step for step in executed}.values():
-        refuse_missing_module(project, step)
+    """Raises WorkflowError with a sentence for all that would end a step as soon as it starts."""
+    steps = {node.step.name: node.step for node in request.nodes if not node.pin}.values()
+    found = [
+        line
+        for step in steps
+        for line in broken(project, request.workflow, step) or unfit(project, step)
+    ]
+    if found:
+        raise WorkflowError("\n".join(dict.fromkeys(found)))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_workflow.checks.contract import mistakes
 from mlflow_workflow.project.mlproject import read_workflow
 from tests import readme
 from tests.conftest import ROOT
-from tests.contract import forgotten
 
 SHOWN = [block for block in readme.blocks() if block.language == "console" or block.file]
 
@@ -29,7 +29,11 @@ def test_a_block_prints_what_is_shown(clone: Path, block: readme.Block) -> None:
 
 
 def test_the_step_that_the_readme_adds_keeps_the_contract(tmp_path: Path) -> None:
-    for name in ("MLproject", *(f"steps/{file.name}" for file in (ROOT / "steps").glob("*.py"))):
+    for name in (
+        "MLproject",
+        "python_env.yaml",
+        *(f"steps/{file.name}" for file in (ROOT / "steps").glob("*.py")),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     added = [
@@ -40,7 +44,7 @@ def test_the_step_that_the_readme_adds_keeps_the_contract(tmp_path: Path) -> Non
     assert len(added) == 2
     for block in added:
         readme.write_file(block, tmp_path)
-    assert forgotten(tmp_path, read_workflow((tmp_path / "MLproject").read_text(encoding="utf-8"))) == []
+    assert mistakes(tmp_path) == []
 
 
 def test_the_table_of_steps_is_that_of_mlproject() -> None:

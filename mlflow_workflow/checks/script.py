@@ -1,0 +1,131 @@
+"""A step's script, read and not run: what its docstring says, and which options it takes."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_workflow.identity.imports import content, parsed, run_files, run_modules
+from mlflow_workflow.identity.roots import roots_of
+from mlflow_workflow.project.graph import Step, command_words
+
+KINDS = {
+    "int": ("int", "INT", "IntRange"),
+    "float": ("float", "FLOAT", "FloatRange"),
+    "path": ("Path",),
+    "string": ("str", "STRING", "Choice"),
+}
+"""A type of MLproject → how click's options call it."""
+
+
+HARMLESS = ("command", "option", "argument", "pass_context", "pass_obj", "version_option")
+"""Decorators of click that leave to options what the command line says."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a step, under all `names` that can be typed.
+
+    `type` is MLproject's word for its type; None: reading cannot tell.
+    """
+
+    names: tuple[str, ...]
+    required: bool
+    type: str | None
+    help: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a step's script says of itself.
+
+    `options` are None if it has no click command named main; it may take others too if they are not
+    `complete`.
+    """
+
+    docstring: str | None
+    options: Mapping[str, Option] | None
+    complete: bool
+    help_is_docstring: bool
+
+
+def script_of(project: Path, step: Step) -> str | None:
+    """The project's file that a step's command runs: one that is missing, too; None if it runs none."""
+    words = [word.removeprefix("./") for word in command_words(step.command)]
+    for module in run_modules(words):
+        there = [*run_files(project, module, roots_of(project, step.command))]
+        named = f"{module.replace('.', '/')}.py"
+        own = (project / module.partition(".")[0]).is_dir()
+        return there[0] if there else named if own else None
+    return next((word for word in words if word.endswith(".py") and "{" not in word), None)
+
+
+def read_script(file: Path) -> Script:
+    """What a script says of itself: nothing if it cannot be read or is no Python."""
+    tree = parsed(content(file)) or ast.Module([], [])
+    main = next((node for node in tree.body if is_main(node)), None)
+    decorators = main.decorator_list if isinstance(main, ast.FunctionDef) else []
+    calls = [each for each in decorators if isinstance(each, ast.Call)]
+    command = next((call for call in calls if last_name(call) == "command"), None)
+    options = [read_option(call) for call in calls if last_name(call) == "option"]
+    plain = all(last_name(each) in HARMLESS for each in decorators) and all(o.names for o in options)
+    said = {k.arg: k.value for k in command.keywords} if command else {}
+    return Script(
+        docstring=ast.get_docstring(tree, clean=False),
+        options={o.names[0]: o for o in options if o.names} if command else None,
+        complete=plain and set(said) <= {"help", "name", "short_help", "epilog"},
+        help_is_docstring=isinstance(text := said.get("help"), ast.Name) and text.id == "__doc__",
+    )
+
+
+def is_main(node: ast.stmt) -> bool:
+    """Is this `def main`?"""
+    return isinstance(node, ast.FunctionDef) and node.name == "main"
+
+
+def last_name(node: ast.expr) -> str:
+    """`option` of `click.option`, of `option`, and of what calls it."""
+    while isinstance(node, ast.Call):
+        node = node.func
+    return (
+        node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    )
+
+
+def read_option(call: ast.Call) -> Option:
+    """What is said of an option."""
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    names = [word.strip() for text in texts(*call.args) for word in text.split("/")]
+    required = given.get("required")
+    return Option(
+        names=tuple(name[2:] for name in names if name.startswith("--")),
+        required=isinstance(required, ast.Constant) and required.value is True,
+        type=kind_of(given["type"]) if "type" in given else None if None in given else "string",
+        help=" ".join("".join(texts(given["help"])).split()) if "help" in given else "",
+    )
+
+
+def texts(*nodes: ast.expr) -> Iterator[str]:
+    """Those that are plain text."""
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def kind_of(node: ast.expr) -> str | None:
+    """The type of MLproject that a click type is, such as `int` or `click.Path(exists=True)`."""
+    return next((kind for kind, names in KINDS.items() if last_name(node) in names), None)
+
+
+def is_plain(command: str) -> bool:
+    """Does a command start this Python and nothing else, which looks for modules where we would?"""
+    words = command_words(command)
+    return words[:1] == ["python"] and not any(set(word) & set("|&;$`<>") for word in words)
+
+
+def passed(command: str, script: str) -> set[str]:
+    """The options that a command gives to its script."""
+    words = [word.removeprefix("./") for word in command_words(command)]
+    module = script.removesuffix(".py").removesuffix("/__main__").replace("/", ".")
+    begin = next((i for i, word in enumerate(words) if word in (script, module)), len(words))
+    return {word[2:].partition("=")[0] for word in words[begin:] if word.startswith("--")} - {""}
