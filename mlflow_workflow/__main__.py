@@ -6,7 +6,9 @@ import click
 
 from mlflow_workflow import __version__
 from mlflow_workflow.commands.ban import ban
+from mlflow_workflow.commands.check import check
 from mlflow_workflow.commands.compare import compare
+from mlflow_workflow.commands.steps import steps
 from mlflow_workflow.commands.unban import unban
 
 NAME = "mlflow-workflow"
@@ -18,7 +20,7 @@ def cli() -> None:
     """The commands below."""
 
 
-for command in (ban, unban, compare):
+for command in (steps, check, compare, ban, unban):
     cli.add_command(command)
 
 

@@ -78,6 +78,15 @@ def read_script(file: Path) -> Script:
     )
 
 
+def described(project: Path, step: Step) -> tuple[str, Mapping[str, str]]:
+    """What a step does, in a sentence, and each of its parameters, as far as its script says."""
+    if (name := script_of(project, step)) is None:
+        return "", {}
+    script = read_script(project / name)
+    helps = {option: found.help for option, found in (script.options or {}).items()}
+    return (script.docstring or "").strip().partition("\n")[0], helps
+
+
 def is_main(node: ast.stmt) -> bool:
     """Is this `def main`?"""
     return isinstance(node, ast.FunctionDef) and node.name == "main"

@@ -12,12 +12,14 @@ from typing import NoReturn
 import click
 
 from mlflow_workflow.basics.errors import WorkflowError
+from mlflow_workflow.checks.script import described
 from mlflow_workflow.identity.environment import read_environment
+from mlflow_workflow.project.graph import Workflow
 from mlflow_workflow.project.mlproject import open_workflow
 from mlflow_workflow.project.request import make_request
 from mlflow_workflow.report.terminal import open_closed_streams
 from mlflow_workflow.run.checks import check_request
-from mlflow_workflow.run.command_line import parse
+from mlflow_workflow.run.command_line import NO_HELPS, parse
 
 HELP_SHOWN, BAD_REQUEST = 0, 2
 
@@ -33,7 +35,8 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
     try:
         refuse_deleted_folder()
         workflow = open_workflow(project)
-        given = parse(workflow, sys.argv[1:] if arguments is None else list(arguments))
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        given = parse(workflow, words, helps(project, workflow) if "--help" in words else NO_HELPS)
         if given is None:
             return HELP_SHOWN
         request = make_request(project, workflow, given)
@@ -57,6 +60,15 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
     finally:
         if server:
             server.close()
+
+
+def helps(project: Path, workflow: Workflow) -> dict[str, str]:
+    """What the parameters of steps do, by dotted name, as far as their scripts say."""
+    return {
+        f"{step.name}.{name}": text
+        for step in workflow.steps.values()
+        for name, text in described(project, step)[1].items()
+    }
 
 
 def refuse_deleted_folder() -> None:

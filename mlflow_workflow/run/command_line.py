@@ -11,18 +11,23 @@ from mlflow_workflow.project.parameters import override_names
 from mlflow_workflow.project.settings import SETTINGS, Setting
 from mlflow_workflow.report.terminal import give_output_up
 
+NO_HELPS: Mapping[str, str] = {}
 CURE = "a parameter is given as --name value, or -P name=value"
 OF_MLFLOW = {"experiment-name": "MLFLOW_EXPERIMENT_NAME", "run-name": "MLFLOW_RUN_NAME"}
 """Options of `mlflow run` that people type at main.py too, and what says the same there."""
 
 
-def parse(workflow: Workflow, arguments: list[str]) -> dict[str, str] | None:
+def parse(
+    workflow: Workflow, arguments: list[str], helps: Mapping[str, str] = NO_HELPS
+) -> dict[str, str] | None:
     """Parameter → text as given, or None if only help was asked for.
+
+    `helps` are sentences for the help, by dotted name: what the parameters of steps do.
 
     Raises:
         WorkflowError: a parameter that nobody declares, or one without a value.
     """
-    command = make_command(workflow)
+    command = make_command(workflow, helps)
     names = {p.name: p.opts[0][2:] for p in command.params if isinstance(p, click.Option)}
     try:
         words = [*as_options(workflow, deque(arguments))]
@@ -116,13 +121,13 @@ def meant(workflow: Workflow, name: str) -> list[tuple[str, Parameter]]:
     ]
 
 
-def make_command(workflow: Workflow) -> click.Command:
+def make_command(workflow: Workflow, helps: Mapping[str, str]) -> click.Command:
     """A click command with main's parameters, then those of the steps, bare and dotted."""
     main = workflow.main.parameters.values()
     options: list[click.Parameter] = [
         click.Argument(["task"], default=p.default) if p.name == "task" else own_option(p) for p in main
     ]
-    options += [option(name, *of_steps(workflow, name)) for name in override_names(workflow)]
+    options += [option(name, *of_steps(workflow, name, helps)) for name in override_names(workflow)]
     text = (
         "Brings TASK up to date: reuses what is already done, runs the rest."
         f"\n\nTASK: {', '.join(workflow.steps)}. Default: {workflow.main.parameters['task'].default}."
@@ -140,13 +145,14 @@ def own_option(parameter: Parameter) -> click.Option:
     )
 
 
-def of_steps(workflow: Workflow, name: str) -> tuple[str, str]:
+def of_steps(workflow: Workflow, name: str, helps: Mapping[str, str]) -> tuple[str, str]:
     """What may be given for a parameter of steps or a pin, and what it does."""
     if not (parameters := meant(workflow, name)):
         return "RUN", f"use this earlier result of {name}: a run id, runs:/…, a folder or URI"
     defaults = {parameter.default for _, parameter in parameters}
-    steps = ", ".join(step for step, _ in parameters)
-    words = "" if "." in name else f"of {steps}"
+    said = {helps.get(f"{step}.{parameter.name}", "") for step, parameter in parameters}
+    steps = "" if "." in name else f"of {', '.join(step for step, _ in parameters)}"
+    words = f"{said.pop() if len(said) == 1 else ''} {steps}".strip()
     own = with_default(words, *defaults) if len(defaults) == 1 else f"{words} [defaults differ]"
     return "|".join(dict.fromkeys(p.type.upper() for _, p in parameters)), own
 
