@@ -16,10 +16,21 @@ def git(folder: Path, *arguments: str, extra: dict[str, str] | None = None, give
     # A hook or a worktree's shell may export GIT_DIR and the like: the folder alone shall decide.
     environment = {k: v for k, v in os.environ.items() if k not in LOCATION_VARIABLES}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(extra or {})}
-    command = ["git", "-C", str(folder), *arguments]
+    command = ["git", "-C", str(folder), *NOTHING_HIDDEN, *arguments]
     text = given.encode(errors="surrogateescape")
     done = subprocess.run(command, check=True, capture_output=True, env=environment, input=text)
     return done.stdout.decode(errors="surrogateescape")
+
+
+NOTHING_HIDDEN = [
+    word
+    for setting in (
+        *("core.trustctime=true", "core.checkStat=default", "core.ignoreStat=false"),
+        *("core.fsmonitor=false", "core.untrackedCache=false"),
+    )
+    for word in ("-c", setting)
+]
+"""Settings of the user's with which git would not notice every edit."""
 
 
 LOCATION_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"}

@@ -25,7 +25,8 @@ class Step:
     """One entry point of MLproject.
 
     `upstream` are the names of the parameters that receive another step's outputs; `sources` the
-    globs that replace the files found by following imports; `timeout` is in seconds.
+    globs that replace the files found by following imports; `env` the environment variables whose
+    values count; `timeout` is in seconds.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Step:
     parameters: Mapping[str, Parameter]
     upstream: tuple[str, ...] = ()
     sources: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
     timeout: float | None = None
     retries: int = 0
     entry: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -19,7 +19,7 @@ HELP = "help"
 TYPES = ("string", "int", "float", "bool", "yaml", "path", "uri")
 # What MLflow reads, and for an entry what this project adds to it.
 KEYS = ("name", "entry_points", "python_env", "conda_env", "docker_env", "databricks_spark_job")
-ENTRY_KEYS = ("parameters", "command", "sources", "timeout", "retries")
+ENTRY_KEYS = ("parameters", "command", "sources", "env", "timeout", "retries")
 PARAMETER_KEYS = ("type", "default")
 # What the workflow asks of main; it does without the others.
 NEEDED = ("task", "match", "plan_format", "keep_going", "rerun", "sweep", "jobs", "metric", "reuse_from")
@@ -99,6 +99,7 @@ def read_step(name: str, entry: Any, names: set[str]) -> Step:
         parameters=parameters,
         upstream=upstream,
         sources=read_sources(name, entry.get("sources")),
+        env=read_names(name, entry.get("env")),
         timeout=read_number(name, "timeout", entry.get("timeout")),
         retries=int(read_number(name, "retries", entry.get("retries")) or 0),
         entry=entry,
@@ -137,6 +138,20 @@ def refuse_odd_glob(step: str, glob: str) -> None:
         raise WorkflowError(f"{where}: name files in the project, such as steps/*.py")
     if any("**" in part != "**" for part in path.parts):
         raise WorkflowError(f"{where}: ** must stand alone between slashes, such as **/*.py")
+
+
+def read_names(step: str, declared: Any) -> tuple[str, ...]:
+    """The `env:` of an entry: a list of names of environment variables."""
+    names = [] if declared is None else declared
+    if not isinstance(names, list) or not all(isinstance(n, str) and NAME.fullmatch(n) for n in names):
+        raise WorkflowError(
+            f"'env' of step {step!r} in MLproject must be a list of names of environment variables:"
+            " what they hold counts"
+        )
+    return tuple(names)
+
+
+NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def read_number(step: str, key: str, declared: Any) -> float | None:

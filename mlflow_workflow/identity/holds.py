@@ -1,0 +1,44 @@
+"""Does a record still hold: is all that an execution was seen to use as it was?"""
+
+from collections.abc import Callable, Iterator
+
+from mlflow_workflow.identity.disk import ABSENT, Disk
+from mlflow_workflow.identity.packages import Packages
+from mlflow_workflow.identity.record import Record, hiding
+
+
+def broken(record: Record, disk: Disk, packages: Packages, whole: Callable[[], str]) -> str | None:
+    """The first thing that is not as a record has it, as a sentence; None if it holds."""
+    found = differences(record, disk, packages)
+    return next(found, None) or (everything(record, whole) if record.whole else None)
+
+
+def differences(record: Record, disk: Disk, packages: Packages) -> Iterator[str]:
+    """What is not as a record has it, in sentences."""
+    for name, was in record.files.items():
+        if disk.file(name) != was:
+            yield of_file(name, was, disk.file(name))
+    for name, listing in record.folders.items():
+        if disk.listing(name, record.made) != listing:
+            yield f"the names in {name}, which it listed, changed"
+    for root, names in record.roots.items():
+        if new := set(hiding(disk, packages, root)) - set(names):
+            yield f"{min(new)} in {root} is new and hides a module that it may import"
+    versions = {name: packages.version(name) for name in record.packages}
+    for name, now in versions.items() - record.packages.items():
+        yield f"package {name} {record.packages[name]} → {now or 'not installed'}, which it loaded"
+
+
+def of_file(name: str, was: str, now: str) -> str:
+    """How a file is not as it was."""
+    if was == ABSENT:
+        return f"{name}, which it looked for, is new"
+    return f"{name}, which it read, {'is gone' if now == ABSENT else 'changed'}"
+
+
+def everything(record: Record, whole: Callable[[], str]) -> str | None:
+    """What to say if any file of the project is not as it was, where all count."""
+    if record.whole == whole():
+        return None
+    programs = ", ".join(record.programs)
+    return f"a file of the project changed, and all count because it ran {programs}"

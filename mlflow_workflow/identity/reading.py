@@ -1,0 +1,208 @@
+"""One reading of code, environment and data, which serves a whole plan.
+
+Each file is read once in it, git is asked once, and `again` looks only at what may have changed since.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from mlflow_workflow.basics.canonical import digest
+from mlflow_workflow.identity.code import Code
+from mlflow_workflow.identity.disk import BY_PRODUCTS, Disk
+from mlflow_workflow.identity.environment import read_environment
+from mlflow_workflow.identity.fingerprint import CHANGE, Identity
+from mlflow_workflow.identity.git import git
+from mlflow_workflow.identity.holds import broken
+from mlflow_workflow.identity.notes import read_notes
+from mlflow_workflow.identity.packages import Packages, installed
+from mlflow_workflow.identity.record import Project, Record, make_record
+from mlflow_workflow.identity.sources import Sources
+from mlflow_workflow.identity.worktree import head_tree_of, look_at_code, tree_of
+from mlflow_workflow.project.commands import python_words, variables
+from mlflow_workflow.project.graph import Step, Workflow
+from mlflow_workflow.project.named_data import Texts, data_of, data_path
+from mlflow_workflow.project.parameters import plain, typed
+from mlflow_workflow.project.request import MODES
+
+EVERYTHING = "every file of the project"
+NOT_DECISIVE = ("timeout", "retries")
+"""Keys of an entry: how long and how often a step may try does not change what it gives."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What executions depend on outside the workflow, as it was at one time.
+
+    `fetched` are local copies of data that parameters name by URI. All that is asked of a reading is
+    looked up when it is asked for first, and stays as it was then.
+    """
+
+    project: Path
+    workflow: Workflow
+    code: Code
+    environment: Mapping[str, str]
+    fetched: Mapping[str, Path]
+    disk: Disk
+    packages: Packages
+    sources: Sources
+
+    def again(self) -> "Reading":
+        """A new reading, now; what bears the same stamp on the disk is not read again."""
+        disk = self.disk.again()
+        return replace(
+            self,
+            code=look_at_code(self.project, self.code.not_code, self.code),
+            environment=read_environment(self.project, self.workflow.environment_file),
+            disk=disk,
+            packages=installed(),
+            sources=self.sources.again(disk),
+        )
+
+    def data_of(self, step: Step, values: Mapping[str, str]) -> dict[str, Path]:
+        """The parameters whose values name an existing file or folder, with its path."""
+        return data_of(self.project, step, values, self.fetched)
+
+    def identify(
+        self, step: Step, values: Mapping[str, str], upstream: Mapping[str, str | None]
+    ) -> dict[str, Identity]:
+        """What can be known of an execution before it starts, in each mode; they differ in `code` only.
+
+        Raises:
+            WorkflowError: a value of the wrong type, data that cannot be read, or `sources:` that
+                match nothing.
+        """
+        data = self.data_of(step, values)
+        parameters = {name: value for name, value in typed(step, values).items() if name not in data}
+        common = Identity(
+            step=step.name,
+            command={"command": step.command},
+            parameters=parameters,
+            code={},
+            data={name: self.disk.data_at(path) for name, path in data.items()},
+            upstream=upstream,
+            environment={**self.environment, **variables_of(step)},
+        )
+        return {mode: replace(common, code=self.code_of(step, mode)) for mode in MODES}
+
+    def code_of(self, step: Step, mode: str) -> dict[str, str]:
+        """The code of an execution, as far as it is known before.
+
+        With match=commit a change that is not committed counts for the steps that are made of it.
+        """
+        entry = {n: v for n, v in step.entry.items() if n not in NOT_DECISIVE}
+        known = {"entry in MLproject": digest(plain(entry))}
+        if self.is_blind(step):
+            known[EVERYTHING] = self.whole
+        files = {name: self.disk.file(name) for name in self.sources.of(step)}
+        if mode == "code" or self.code.commit is None:
+            return {**known, **files}
+        changed = {f"{CHANGE}{name}": value for name, value in files.items() if self.is_changed(name)}
+        return {**known, "commit": self.code.commit, "path": self.code.path, **changed}
+
+    def is_changed(self, name: str) -> bool:
+        """Is a file of the project not as the commit has it, or in a repository that is not?"""
+        path = os.path.normpath(Path(self.code.path, name))
+        return any(place in self.code.changes for place in (path, *map(str, Path(path).parents)))
+
+    def is_blind(self, step: Step) -> bool:
+        """May a step read what cannot be seen, and does not say what it is made of?"""
+        return step.sources is None and python_words(step.command) is None
+
+    def blind(self, steps: Iterable[Step]) -> list[str]:
+        """A sentence on every step for which all files of the project count."""
+        return [
+            f"{step.name}: what its command reads cannot all be seen, so every file of the project"
+            " counts for it; list its files as 'sources:' in MLproject"
+            for step in steps
+            if self.is_blind(step)
+        ]
+
+    @cached_property
+    def whole(self) -> str:
+        """A digest of every file of the project, but for the store and what tools leave there."""
+        names = everything(self.project, self.code)
+        return digest({n: self.disk.state(n) for n in names if not self.disk.is_left_out(n)})
+
+    @cached_property
+    def tree(self) -> str | None:
+        """The id of the git tree that a commit of exactly what is in the working folder would have."""
+        return tree_of(self.code) if self.code.changes else self.head_tree
+
+    @cached_property
+    def head_tree(self) -> str | None:
+        """The id of the git tree of the commit."""
+        return head_tree_of(self.code)
+
+    @property
+    def top(self) -> Path:
+        """The folder of which steps are seen to read: the repository, or the project without one."""
+        return self.code.repository or self.project
+
+    def record(self, raw: Path, step: Step, left_out: Iterable[Path]) -> tuple[Record, list[str]]:
+        """What a step that has ended was seen to use, and what of it changed since it was read.
+
+        `raw` is the folder of its notes. `left_out` are its outputs, the folders that it was given, the
+        data that its parameters name, and where its temporary files are.
+        """
+        return make_record(
+            read_notes(raw),
+            Project(self.project, self.top),
+            self.disk,
+            self.packages,
+            left_out=left_out,
+            whole=(lambda: self.whole) if step.sources is None and not self.is_blind(step) else None,
+        )
+
+    def broken(self, record: Record) -> str | None:
+        """What is not as a record has it, as a sentence for people; None if the record holds."""
+        return broken(record, self.disk, self.packages, lambda: self.whole)
+
+
+def read(
+    project: Path,
+    workflow: Workflow,
+    texts: Texts,
+    store_paths: Iterable[Path],
+    fetched: Mapping[str, Path],
+) -> Reading:
+    """The first reading of an invocation. `texts` are the values that may name data.
+
+    Data and the tracking store do not count as code.
+    """
+    stores = tuple(store_paths)
+    named = (data_path(project, kind, text) for kind, text in texts)
+    disk = Disk(project, stores)
+    return Reading(
+        project=project,
+        workflow=workflow,
+        code=look_at_code(project, [*stores, *(path for path in named if path and path != project)]),
+        environment=read_environment(project, workflow.environment_file),
+        fetched=fetched,
+        disk=disk,
+        packages=installed(),
+        sources=Sources(disk),
+    )
+
+
+def variables_of(step: Step) -> dict[str, str]:
+    """The environment variables that count for a step, by digests: what they hold is not told."""
+    names = {*step.env, *variables(step.command)}
+    return {f"${name}": digest([name, os.environ.get(name)]) for name in sorted(names)}
+
+
+def everything(project: Path, code: Code) -> set[str]:
+    """The files of a project: those that git would commit, and those that it ignores or does not know.
+
+    Of the latter not those in hidden folders and virtual environments.
+    """
+    listing = ""
+    if code.repository:
+        listing = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    found = {name for name in listing.split("\0") if name}
+    for here, folders, names in os.walk(project):
+        folders[:] = [f for f in folders if f[0] != "." and not Path(here, f, "pyvenv.cfg").exists()]
+        found.update(Path(here, name).relative_to(project).as_posix() for name in names)
+    return {name for name in found if not BY_PRODUCTS & set(name.split("/"))}
