@@ -25,7 +25,7 @@ from mlflow_workflow.project.commands import python_words, variables
 from mlflow_workflow.project.graph import Step, Workflow
 from mlflow_workflow.project.named_data import Texts, data_of, data_path
 from mlflow_workflow.project.parameters import plain, typed
-from mlflow_workflow.project.request import MODES
+from mlflow_workflow.project.settings import MODES
 
 EVERYTHING = "every file of the project"
 NOT_DECISIVE = ("timeout", "retries")

@@ -21,43 +21,6 @@ def made(tmp_path: Path) -> Seen:
 
 # -- files that are read
 
-READS = {
-    "open": "open('settings.txt').read()",
-    "pathlib": "import pathlib; pathlib.Path('settings.txt').read_text()",
-    "a path from the root": "import os; open(os.path.abspath('settings.txt')).read()",
-    "a crooked path": "open('folder/../settings.txt').read()",
-    "another working directory": "import os; os.chdir('folder'); open('../settings.txt').read()",
-    "os.open": "import os; os.read(os.open('settings.txt', os.O_RDONLY), 9)",
-    "to be changed": "open('settings.txt', 'r+').read()",
-    "pandas": "import pandas; pandas.read_csv('settings.txt')",
-    "numpy.memmap": "import numpy; numpy.memmap('settings.txt', mode='r')",
-    "a thread": "import threading; t = threading.Thread(target=open, args=['settings.txt']); t.start(); t.join()",
-    "a forked process": "import os\nif not os.fork(): open('settings.txt'); os._exit(0)\nos.wait()",
-    "a Python that it starts": (
-        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'open(\"settings.txt\")'], check=True)"
-    ),
-    "a worker that it spawns": (
-        "import multiprocessing as m\nif __name__ == '__main__':\n"
-        "    with m.get_context('spawn').Pool(1) as pool: pool.map(open_it, [1])\n"
-        "else:\n    pass\n"
-    ),
-    "a process that ends at once": "import os; open('settings.txt'); os._exit(0)",
-    "what closes all that is open": "import os; os.closerange(3, 256); open('settings.txt').read()",
-}
-
-
-@pytest.mark.parametrize("how", READS)
-def test_a_file_is_seen_however_python_reads_it(made: Seen, how: str) -> None:
-    code = READS[how].replace("open_it", "len") if how != "a worker that it spawns" else WORKER
-    record = made.seen(code)
-    assert "settings.txt" in record.files and "other.txt" not in record.files
-    made.put("settings.txt", "2")
-    assert made.broken(record) == "settings.txt, which it read, changed"
-    made.put("other.txt", "2")
-    made.put("settings.txt", "1")
-    assert made.broken(record) is None
-
-
 WORKER = """
 import multiprocessing
 
@@ -68,6 +31,40 @@ if __name__ == "__main__":
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         pool.map(work, [1])
 """
+
+READS = {
+    "open": "open('settings.txt').read()",
+    "pathlib": "import pathlib; pathlib.Path('settings.txt').read_text()",
+    "a path from the root": "import os; open(os.path.abspath('settings.txt')).read()",
+    "a crooked path": "open('folder/../settings.txt').read()",
+    "another working directory": "import os; os.chdir('folder'); open('../settings.txt').read()",
+    "os.open": "import os; os.read(os.open('settings.txt', os.O_RDONLY), 9)",
+    "to be changed": "open('settings.txt', 'r+').read()",
+    "pandas": "import pandas; pandas.read_csv('settings.txt')",
+    "numpy.memmap": "import numpy; numpy.memmap('settings.txt', mode='r')",
+    "a thread": (
+        "import threading; t = threading.Thread(target=open, args=['settings.txt'])\nt.start(); t.join()"
+    ),
+    "a forked process": "import os\nif not os.fork(): open('settings.txt'); os._exit(0)\nos.wait()",
+    "a Python that it starts": (
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'open(\"settings.txt\")'], check=True)"
+    ),
+    "a worker that it spawns": WORKER,
+    "a process that ends at once": "import os; open('settings.txt'); os._exit(0)",
+    "what closes all that is open": "import os; os.closerange(3, 256); open('settings.txt').read()",
+}
+
+
+@pytest.mark.parametrize("how", READS)
+def test_a_file_is_seen_however_python_reads_it(made: Seen, how: str) -> None:
+    record = made.seen(READS[how])
+    assert "settings.txt" in record.files and "other.txt" not in record.files
+    made.put("settings.txt", "2")
+    assert made.broken(record) == "settings.txt, which it read, changed"
+    made.put("other.txt", "2")
+    made.put("settings.txt", "1")
+    assert made.broken(record) is None
 
 
 def test_a_file_that_was_looked_for_in_vain_counts_once_it_is_there(made: Seen) -> None:
@@ -113,7 +110,8 @@ def test_links_count_by_where_they_lead(made: Seen) -> None:
 
 
 def test_data_outputs_stores_and_git_are_left_out(made: Seen) -> None:
-    code = "import os; [open(n) for n in ('folder/a.txt', 'm.db', 'm.db-wal', '.git/HEAD')]; os.listdir('.')"
+    names = ("folder/a.txt", "m.db", "m.db-wal", ".git/HEAD")
+    code = f"import os; [open(name) for name in {names}]; os.listdir('.')"
     for name in ("m.db", "m.db-wal"):
         made.put(name, "1")
     made.write(steps__step_py=code)
@@ -131,7 +129,8 @@ def test_what_changes_between_its_reading_and_the_end_is_told(made: Seen) -> Non
     assert made.run()[1] == ["settings.txt"]
     kept = (
         "import os; open('settings.txt').read(); s = os.stat('settings.txt')\n"
-        "open('settings.txt', 'r+').write('9'); os.utime('settings.txt', ns=(s.st_atime_ns, s.st_mtime_ns))"
+        "open('settings.txt', 'r+').write('9')\n"
+        "os.utime('settings.txt', ns=(s.st_atime_ns, s.st_mtime_ns))"
     )
     made.write(steps__step_py=kept)
     assert made.run()[1] == ["settings.txt"]
@@ -257,7 +256,8 @@ PROGRAMS = {
         "import subprocess, sys; subprocess.run([sys.executable, '-I', '-c', 'open(\"settings.txt\")'])"
     ),
     "a Python without our variables": (
-        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'open(\"settings.txt\")'], env={})"
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'open(\"settings.txt\")'], env={})"
     ),
     "a Python with another path": (
         "import os, subprocess, sys; os.environ['PYTHONPATH'] = 'lib'\n"
@@ -299,14 +299,11 @@ def test_a_step_notices_nothing(made: Seen, tmp_path: Path) -> None:
     """The path of modules, and a `sitecustomize` of one's own."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "sitecustomize.py").write_text("import os; os.environ['MINE'] = '1'")
-    show = (
-        "import os, sys; print(sys.path, os.environ.get('MINE'), sys.modules['sitecustomize'].__file__)"
-    )
+    show = "sys.path, os.environ.get('MINE'), sys.modules['sitecustomize'].__file__"
+    code = f"import os, sys\nprint({show}, file=open({str(tmp_path / 'seen')!r}, 'w'))"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(tmp_path / "mine"))
-        made.write(
-            steps__step_py=f"{show.replace('print(', 'print(', 1)[:-1]}, file=open({str(tmp_path / 'seen')!r}, 'w'))"
-        )
+        made.write(steps__step_py=code)
         made.run()
         seen = (tmp_path / "seen").read_text()
         subprocess.run([sys.executable, "-m", "steps.step"], cwd=made.folder, check=True)
