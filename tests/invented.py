@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from mlflow_workflow.report.facts import SCHEMA, BranchFacts, CodeFacts, Facts, StepFacts, SweepFacts
+from mlflow_workflow.report.facts import SCHEMA, CodeFacts, Facts, StepFacts, SweepFacts, VariantFacts
 
 COMMIT = "c" * 40
 
@@ -16,8 +16,9 @@ def step(name: str, state: str = "ran", **changes: Any) -> StepFacts:
         reason="not done yet",
         run_id=f"{abs(hash(name)):032x}"[-32:],
         experiment_id="7",
-        seconds=2.5,
+        user=None,
         started=1000.0,
+        seconds=2.5,
         parameters={"seed": "0"},
         upstream={},
         metrics={"accuracy": 0.75},
@@ -31,6 +32,7 @@ def step(name: str, state: str = "ran", **changes: Any) -> StepFacts:
         differences=(),
         warning=None,
         failure=None,
+        log=(),
     )
     return replace(found, **changes)
 
@@ -64,8 +66,8 @@ def sweep(count: int) -> Facts:
         step(f"train seed={i}", step="train", started=1000.0 + i, metrics={"accuracy": i / count})
         for i in range(count)
     ]
-    branches = [
-        BranchFacts({"seed": str(i)}, i / count, "done", {"train": f"train seed={i}"})
+    variants = [
+        VariantFacts({"seed": str(i)}, i / count, "done", {"train": f"train seed={i}"})
         for i in reversed(range(count))
     ]
-    return facts(*steps, sweep=SweepFacts("accuracy", False, branches))
+    return facts(*steps, sweep=SweepFacts("accuracy", False, variants))

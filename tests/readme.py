@@ -68,7 +68,7 @@ def printed(command: str, project: Path) -> str:
     identity = {
         f"GIT_{who}_{what}": "you" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }
-    environment = {**kept, **identity, "PATH": f"{python}{os.pathsep}{kept['PATH']}", "COLUMNS": "100"}
+    environment = {**kept, **identity, "PATH": f"{python}{os.pathsep}{kept['PATH']}", "LOGNAME": "ann"}
     environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
     done = subprocess.run(
         ["bash", "-c", command],

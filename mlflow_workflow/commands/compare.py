@@ -16,8 +16,8 @@ from mlflow_workflow.commands.refusal import told
 @told
 def compare(step: str, top: int, metric: str | None, experiment: str | None, html: Path | None) -> None:
     """Show the best runs of a step: what differs, and whether the lead is more than noise."""
-    from mlflow_workflow.report import comparison
+    from mlflow_workflow.report import best_runs
 
-    metric = metric or comparison.usual_metric(Path.cwd())
-    file = comparison.show(step, top, metric, experiment, html)
+    metric = metric or best_runs.usual_metric(Path.cwd())
+    file = best_runs.show(step, top, metric, experiment, html)
     click.echo(f"\npage:    {file}")

@@ -1,4 +1,4 @@
-"""The numbers behind the page's drawings: a sweep's dots and the timeline's bars."""
+"""The numbers behind the page's drawings: a sweep's dots, the timeline's bars, the graph's arrows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from statistics import mean
 
 from mlflow_workflow.report.facts import Facts, SweepFacts
+from mlflow_workflow.report.table import cut
 
 MOST_BARS = 200
 MOST_DOTS = 2_000
+MOST_LABELS = 8
+INDENT, LANE = 34.0, 18.0
+"""How far a box is right of the one above it, and an arrow right of the left side of its box."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """One swept parameter: a dot for every combination, and the mean of each value."""
+    """One swept parameter: a column for every value with its dots, and their means."""
 
     name: str
     dots: Sequence[Mark]
@@ -44,29 +48,33 @@ class Bar:
 
 def charts(sweep: SweepFacts) -> list[Chart]:
     """A chart for every parameter with several values, if there is a metric to show."""
-    names = list(sweep.branches[0].combination)
-    found = [chart(sweep, name) for name in names]
-    return [c for c in found if c is not None]
+    return [c for name in sweep.variants[0].combination if (c := chart(sweep, name))]
 
 
 def chart(sweep: SweepFacts, name: str) -> Chart | None:
     """The chart of one parameter; None if it has one value, or the metric is nowhere."""
-    points = [(b.combination[name], b.value, b) for b in sweep.branches if b.value is not None]
+    points = [
+        (b.combination[name], b.value, b.combination) for b in sweep.variants if b.value is not None
+    ]
     values = in_order({value for value, _, _ in points})
     if len(values) < 2:
         return None
-    x_of = places(values)
-    low, high = margins([y for _, y, _ in points])
-    fitted = [(x_of[v], (y - low) / (high - low), y, v, b) for v, y, b in points]
-    dots = [Mark(x, y, f"{real:.4g}: {words(b.combination)}") for x, y, real, _, b in fitted]
-    means = []
-    for value in values:
-        here = [(y, real) for _, y, real, v, _ in fitted if v == value]
-        text = f"mean {mean(real for _, real in here):.4g}"
-        means.append(Mark(x_of[value], mean(y for y, _ in here), text))
-    x_ticks = [Mark(x_of[v], 0, v if len(v) <= 16 else f"{v[:15]}…") for v in values]
-    y_ticks = [Mark(0, (y - low) / (high - low), f"{y:.4g}") for y in steps(low, high)]
-    return Chart(name, dots[:MOST_DOTS], means, thinned(x_ticks), y_ticks)
+    low, high = min(y for _, y, _ in points), max(y for _, y, _ in points)
+    room = (high - low) * 0.1 or abs(high) * 0.05 or 1.0
+
+    def mark(value: str, y: float, text: str) -> Mark:
+        x = (values.index(value) + 0.5) / len(values)
+        return Mark(x, (y - low + room) / (high - low + 2 * room), text)
+
+    means = {v: mean(y for value, y, _ in points if value == v) for v in values}
+    every = math.ceil(len(values) / MOST_LABELS)
+    return Chart(
+        name,
+        [mark(v, y, f"{y:.4g}: {words(c)}") for v, y, c in points[:MOST_DOTS]],
+        [mark(v, y, f"mean {y:.4g}") for v, y in means.items()],
+        [mark(v, low, cut(v, 16)) for v in values[::every]],
+        [mark(values[0], y, f"{y:.4g}") for y in sorted({low, (low + high) / 2, high})],
+    )
 
 
 def words(combination: Mapping[str, str]) -> str:
@@ -76,66 +84,35 @@ def words(combination: Mapping[str, str]) -> str:
 
 def in_order(values: set[str]) -> list[str]:
     """Numbers by size, anything else by name."""
-    numbers = {value: number(value) for value in values}
-    if all(n is not None for n in numbers.values()):
-        return sorted(values, key=lambda v: numbers[v] or 0.0)
-    return sorted(values)
-
-
-def number(text: str) -> float | None:
-    """The finite number that a text is, if it is one."""
     try:
-        value = float(text)
+        return sorted(values, key=float)
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def places(values: Sequence[str]) -> dict[str, float]:
-    """Where each value is on the axis: numbers to scale (log over two decades), texts evenly."""
-    numbers = [number(value) for value in values]
-    known = [n for n in numbers if n is not None]
-    if len(known) < len(values) or known[0] == known[-1]:
-        return {value: (i + 0.5) / len(values) for i, value in enumerate(values)}
-    scaled = [math.log10(n) for n in known] if known[0] > 0 and known[-1] / known[0] >= 100 else known
-    width = scaled[-1] - scaled[0]
-    return {v: 0.06 + 0.88 * (s - scaled[0]) / width for v, s in zip(values, scaled, strict=True)}
-
-
-def margins(values: Sequence[float]) -> tuple[float, float]:
-    """The range with some room."""
-    low, high = min(values), max(values)
-    room = (high - low) * 0.1 or abs(high) * 0.05 or 1.0
-    return low - room, high + room
-
-
-def steps(low: float, high: float) -> list[float]:
-    """Round numbers in a range, about four."""
-    rough = (high - low) / 4
-    magnitude = 10 ** math.floor(math.log10(rough))
-    step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough)
-    first = math.ceil(low / step)
-    return [round(n * step, 12) for n in range(first, math.floor(high / step) + 1)]
-
-
-def thinned(ticks: Sequence[Mark], apart: float = 0.12) -> list[Mark]:
-    """Only ticks whose labels do not overlap."""
-    found: list[Mark] = []
-    for tick in ticks:
-        if not found or tick.x - found[-1].x >= apart:
-            found.append(tick)
-    return found
+        return sorted(values)
 
 
 def timeline(facts: Facts) -> list[Bar]:
-    """A bar for every step that ran, in the order in which they began."""
-    ran = [(s.started, s) for s in facts.steps if s.started is not None]
+    """A bar for every step that ran now, in the order in which they began."""
+    now = [s for s in facts.steps if s.state in ("ran", "failed")]
+    ran = sorted([(s.started, s) for s in now if s.started is not None], key=lambda row: row[0])
     if not ran:
         return []
-    ran.sort(key=lambda row: row[0])
     begin = ran[0][0]
     whole = max(started + step.seconds for started, step in ran) - begin or 1.0
     return [
         Bar(s.node, s.state, 100 * (t - begin) / whole, 100 * s.seconds / whole, s.seconds)
         for t, s in ran[:MOST_BARS]
+    ]
+
+
+def arrows(upstream: Mapping[str, Sequence[str]], height: float, gap: float) -> list[str]:
+    """The path of every arrow between boxes that stand on a stair, each a row below and a step right.
+
+    An arrow goes straight down beside its box's left end, then right to the box that reads from it:
+    what is in between stands further right, so no arrow is ever behind a box.
+    """
+    place = {name: number for number, name in enumerate(upstream)}
+    edges = [(place[above], place[name]) for name, names in upstream.items() for above in names]
+    row = height + gap
+    return [
+        f"M{a * INDENT + LANE} {a * row + height}V{b * row + height / 2}H{b * INDENT}" for a, b in edges
     ]

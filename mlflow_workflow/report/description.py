@@ -1,59 +1,39 @@
 """The parent run's description: Markdown that MLflow's page of the run shows first."""
 
-import re
 from collections.abc import Iterator
 
 from mlflow_workflow.basics.durations import duration
-from mlflow_workflow.report.facts import Facts, StepFacts
+from mlflow_workflow.report.facts import Facts
+from mlflow_workflow.report.highlights import shown_on_parent
 from mlflow_workflow.report.links import model_page, run_page
+from mlflow_workflow.report.rows import date, metric_text, steps_table
+from mlflow_workflow.report.table import as_markdown, escaped, span
 
 LONGEST = 7_900
 """Characters; MLflow cuts a tag at 8,000."""
-LONGEST_REASON = 300
 LONGEST_COMMAND = 2_000
-MARKS = {"\\": "\\\\", **{mark: f"\\{mark}" for mark in "*_{}[]#~"}}
-ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
-SPACE = "&emsp;"
-"""MLflow's tables have no space between columns."""
-HEADINGS = ("step", "state", "run", "time", "metric", "reason")
 
 
 def description(facts: Facts) -> str:
-    """One line on what was asked, the user's words, a row for every step, and how to repeat it.
+    """What happened, the metric and the time, for MLflow shows three lines; then all the rest.
 
     Of a sweep too long for a tag the first rows are shown; the page holds the others.
     """
-    before = [f"**{escaped(facts.headline)}**", ""]
+    before = [f"**{escaped(facts.headline)}**", "", result_line(facts), ""]
     before += [f"## {escaped(facts.description[:1_000])}", ""] if facts.description else []
     after = ["", *closing(facts)]
     room = LONGEST - sum(len(line) + 1 for line in [*before, *after])
-    return "\n".join([*before, *table(facts, room), *after])
+    return "\n".join([*before, *as_markdown(steps_table(facts, date), room), *after])
 
 
-def table(facts: Facts, room: int) -> list[str]:
-    """The steps' rows, as many as there is room for."""
-    lines = [f"| {' | '.join(HEADINGS)} |", "|:--" * len(HEADINGS) + "|"]
-    room -= sum(len(line) + 1 for line in lines) + 100
-    for number, step in enumerate(facts.steps):
-        line = f"| {f'{SPACE} | '.join(cells(step))} |"
-        room -= len(line) + 1
-        if room < 0:
-            left = f"… and {len(facts.steps) - number} more: see workflow.html"
-            return [*lines, f"| {left} |{' |' * (len(HEADINGS) - 1)}"]
-        lines.append(line)
-    return lines
-
-
-def cells(step: StepFacts) -> tuple[str, ...]:
-    """The row of one step."""
-    return (
-        escaped(step.node),
-        step.state,
-        f"[{step.run_id[:8]}]({run_page(step.experiment_id, step.run_id)})" if step.run_id else "",
-        unbroken(duration(step.seconds)) if step.seconds else "",
-        unbroken(escaped(metric_text(step))),
-        escaped(cut(step.reason, LONGEST_REASON)),
-    )
+def result_line(facts: Facts) -> str:
+    """`train: **cv_accuracy_mean 0.7049** · took 12 s`."""
+    found = [step for step in shown_on_parent(facts).values() if metric_text(step)]
+    asked = facts.settings.get("metric", "").removeprefix("-")
+    # The metric that was asked for says more than what the last step counts.
+    best = next((step for step in found if step.main_metric == asked), found[-1] if found else None)
+    metric = f"{escaped(best.node)}: **{escaped(metric_text(best))}** · " if best else ""
+    return f"{metric}took {duration(facts.seconds)}"
 
 
 def closing(facts: Facts) -> list[str]:
@@ -117,32 +97,3 @@ def again(facts: Facts) -> str:
     if len(facts.command) > LONGEST_COMMAND:
         return "Again: the command is in workflow.json"
     return f"Again: {span(facts.command)}"
-
-
-def metric_text(step: StepFacts) -> str:
-    """`cv_accuracy_mean 0.7912`."""
-    value = step.metrics.get(step.main_metric) if step.main_metric else None
-    return f"{step.main_metric} {value:.4g}" if value is not None else ""
-
-
-def cut(text: str, length: int) -> str:
-    """The text, or its beginning and an ellipsis."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def unbroken(text: str) -> str:
-    """A cell that stays on one line."""
-    return text.replace(" ", "&nbsp;")
-
-
-def escaped(text: str) -> str:
-    """Text on one line that Markdown and HTML show as it is."""
-    shown = "".join(MARKS.get(c) or ENTITIES.get(c) or c for c in text)
-    return " ".join(shown.split())
-
-
-def span(text: str) -> str:
-    """Text as code, on one line, shown as it is: between more backticks than it holds in a row."""
-    runs = re.findall("`+", text)
-    fence = "`" * (max(map(len, runs), default=0) + 1)
-    return f"{fence} {' '.join(text.split())} {fence}"

@@ -1,4 +1,4 @@
-"""What happened in one invocation, as plain facts: every report is made of them.
+"""What happened in one invocation, as plain facts: made once, and every report only formats them.
 
 They are the artifact `workflow.json` of the parent run as they stand, field by field. Times are
 seconds since 1970, durations seconds; a number that JSON has no word for (nan, infinity) is null.
@@ -6,17 +6,12 @@ seconds since 1970, durations seconds; a number that JSON has no word for (nan, 
 """
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from mlflow_workflow.basics.durations import ago, duration
 from mlflow_workflow.identity.fingerprint import Summary
-from mlflow_workflow.project.nodes import Node
-from mlflow_workflow.project.sweep import Variant
-from mlflow_workflow.report.outcome import Outcome, State
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -25,12 +20,13 @@ class StepFacts:
 
     node: its name in this invocation: the step, in a sweep with the swept values
     state: reused, ran, pinned, failed or skipped; in a plan also run or depends
-    run_id, experiment_id: the run that stands for it, null if there is none
-    seconds: how long it took, for a reused one: then; started: when, null unless it ran now
+    run_id, experiment_id: the run that was made or is reused, null if there is none
+    user, started, seconds: of that run: who made it if it is an earlier one, when, how long it took
     upstream: step that it reads → node; outputs: where they are; digest: sha256 of what they are
     main_metric: the name in `metrics` of the one to show; models: ids of MLflow's logged models
     fingerprint: of its identity; identity: kind → ingredient → value, digests cut to 12 digits
     nearest: the earlier run that it was compared with; differences: how it differs, in words
+    log: of a failed one the end of what it printed
     """
 
     node: str
@@ -39,8 +35,9 @@ class StepFacts:
     reason: str
     run_id: str | None
     experiment_id: str | None
-    seconds: float
+    user: str | None
     started: float | None
+    seconds: float
     parameters: Mapping[str, str]
     upstream: Mapping[str, str]
     metrics: Mapping[str, float | None]
@@ -54,6 +51,7 @@ class StepFacts:
     differences: Sequence[str]
     warning: str | None
     failure: str | None
+    log: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class CodeFacts:
 
 
 @dataclass(frozen=True)
-class BranchFacts:
+class VariantFacts:
     """One combination of a sweep: swept parameter → value, the metric if it has it, its nodes."""
 
     combination: Mapping[str, str]
@@ -83,7 +81,12 @@ class SweepFacts:
 
     metric: str
     lowest_is_best: bool
-    branches: Sequence[BranchFacts]
+    variants: Sequence[VariantFacts]
+
+    @property
+    def best(self) -> VariantFacts | None:
+        """The best combination; None if nothing tells which it is."""
+        return self.variants[0] if self.variants[0].value is not None else None
 
 
 @dataclass(frozen=True)
@@ -127,105 +130,3 @@ class Compared:
 def to_json(facts: Facts) -> str:
     """The text of workflow.json."""
     return json.dumps(asdict(facts), indent=1, allow_nan=False)
-
-
-def step_facts(
-    node: Node, outcome: Outcome, compared: Compared | None, metric: str, here: str
-) -> StepFacts:
-    """The facts of one node. `here` is the experiment in which new runs are made."""
-    experiment = outcome.earlier.experiment_id if outcome.earlier else here
-    return StepFacts(
-        node=node.name,
-        step=node.step.name,
-        state=outcome.state,
-        reason=reason(outcome),
-        run_id=outcome.run_id,
-        experiment_id=experiment if outcome.run_id else None,
-        seconds=round(outcome.seconds, 3),
-        started=outcome.started,
-        parameters={} if node.pin else dict(node.values),
-        upstream=dict(node.upstream),
-        metrics={name: finite(value) for name, value in sorted(outcome.metrics.items())},
-        main_metric=main_metric(outcome.metrics, metric),
-        models=outcome.models,
-        outputs=outcome.outputs.uri if outcome.outputs else outcome.uri,
-        digest=outcome.digest,
-        fingerprint=compared.fingerprint if compared else None,
-        identity=compared.identity if compared else {},
-        nearest=compared.nearest if compared else None,
-        differences=tuple(compared.differences) if compared else (),
-        warning=outcome.warning,
-        failure=outcome.failure,
-    )
-
-
-def finite(value: float) -> float | None:
-    """The number, None for nan and infinity."""
-    return value if math.isfinite(value) else None
-
-
-def reason(outcome: Outcome) -> str:
-    """Why a step was reused or ran, and how it failed."""
-    parts = [outcome.failure or "", outcome.reason]
-    if outcome.earlier:
-        parts = [f"{outcome.reason} ({ago(outcome.earlier.age)})"]
-    return "; ".join(part for part in [*parts, outcome.warning or ""] if part)
-
-
-def main_metric(metrics: Mapping[str, float], asked: str) -> str | None:
-    """The metric asked for if the step has it, else the first by name."""
-    name = asked.removeprefix("-")
-    return name if name in metrics else min(metrics, default=None)
-
-
-def sweep_facts(
-    branches: Sequence[Variant], outcomes: Mapping[str, Outcome], metric: str
-) -> SweepFacts | None:
-    """The combinations of a sweep, best first; None if this is none.
-
-    The smallest is best if the metric is named `-x`.
-    """
-    if len(branches) < 2:
-        return None
-    name, lowest = metric.removeprefix("-"), metric.startswith("-")
-    found = [branch_facts(branch, outcomes, name) for branch in branches]
-    found.sort(key=lambda b: math.inf if b.value is None else b.value * (1 if lowest else -1))
-    return SweepFacts(name, lowest, tuple(found))
-
-
-def branch_facts(branch: Variant, outcomes: Mapping[str, Outcome], metric: str) -> BranchFacts:
-    """One combination; its value is that of its last step which has the metric."""
-    steps = [outcomes[node] for node in branch.nodes.values()]
-    values = [o.metrics[metric] for o in steps if metric in o.metrics]
-    value = finite(values[-1]) if values else None
-    state = next((o.state for o in steps if not o.settled), "done")
-    return BranchFacts(dict(branch.combination), value, state, dict(branch.nodes))
-
-
-def saved_seconds(outcomes: Iterable[Outcome]) -> float:
-    """How long the runs that are reused took when they ran."""
-    return sum(outcome.seconds for outcome in outcomes if outcome.state == State.REUSED)
-
-
-def headline(task: str, outcomes: Sequence[Outcome], combinations: int, planned: bool) -> str:
-    """`predict · 1 ran, 2 reused · saved 41 s`."""
-    words = {State.RUN: "would run", State.DEPENDS: "may be reused"}
-    states = [o.state for o in outcomes]
-    counts = [f"{states.count(s)} {words.get(s, s)}" for s in ORDER if s in states]
-    parts = [f"{task}: plan" if planned else task]
-    parts += [f"sweep of {combinations}"] if combinations > 1 else []
-    parts += [", ".join(counts)]
-    saved = saved_seconds(outcomes)
-    parts += [f"{'saves' if planned else 'saved'} {duration(saved)}"] if saved else []
-    return " · ".join(parts)
-
-
-ORDER = (
-    State.FAILED,
-    State.SKIPPED,
-    State.RUN,
-    State.DEPENDS,
-    State.RAN,
-    State.REUSED,
-    State.PINNED,
-)

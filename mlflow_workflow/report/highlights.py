@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from mlflow_workflow.report.facts import BranchFacts, Facts, StepFacts
+from mlflow_workflow.report.facts import Facts, StepFacts
 from mlflow_workflow.report.outcome import State
 
 FOLD = "_fold"
@@ -22,26 +22,13 @@ def parent_metrics(facts: Facts) -> dict[str, float]:
 
 
 def shown_on_parent(facts: Facts) -> dict[str, StepFacts]:
-    """Dotted beginning → step. Of a step with many executions, that of the best combination if any."""
+    """Step → its one execution; of many, that of the best combination, if anything tells which it is."""
     count = Counter(step.step for step in facts.steps)
-    winner = best_branch(facts)
-    best = winner.nodes.values() if winner else ()
-    found = {}
-    for step in facts.steps:
-        if count[step.step] == 1:
-            found[step.step] = step
-        elif step.node in best:
-            found[f"best.{step.step}"] = step
-    return found
+    best = facts.sweep.best.nodes.values() if facts.sweep and facts.sweep.best else ()
+    return {s.step: s for s in facts.steps if count[s.step] == 1 or s.node in best}
 
 
 def best_parameters(facts: Facts) -> dict[str, str]:
     """The values of a sweep's best combination, as `best.<swept name>`."""
-    winner = best_branch(facts)
-    return {f"best.{n}": v for n, v in winner.combination.items()} if winner else {}
-
-
-def best_branch(facts: Facts) -> BranchFacts | None:
-    """The best combination of a sweep; None if this is none, or nothing tells which is best."""
-    first = facts.sweep.branches[0] if facts.sweep else None
-    return first if first and first.value is not None else None
+    best = facts.sweep.best if facts.sweep else None
+    return {f"best.{n}": v for n, v in best.combination.items()} if best else {}

@@ -1,5 +1,7 @@
 """Pages of MLflow's UI, relative to the server so that they work wherever it is."""
 
+import shlex
+
 AS_MODEL_TRAINING = "?workflowType=machine_learning"
 """Without it a browser that never saw MLflow opens the UI made for language models."""
 
@@ -13,3 +15,10 @@ def run_page(experiment_id: str | None, run_id: str | None, tab: str = "") -> st
 def model_page(experiment_id: str | None, model_id: str) -> str:
     """The page of a logged model."""
     return f"#/experiments/{experiment_id}/models/{model_id}{AS_MODEL_TRAINING}"
+
+
+def look(uri: str, experiment_id: str, run_id: str) -> str:
+    """The link of a run in the UI, or the command that opens the UI."""
+    if uri.startswith("http"):
+        return f"{uri.rstrip('/')}/{run_page(experiment_id, run_id)}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"

@@ -21,7 +21,7 @@ from mlflow_workflow.report.outcome import State
 TICK = 0.5
 BAR = 24
 MOST_LINES = 8
-COLOURS = {
+COLOURS: dict[str, str] = {
     State.RAN: "green",
     State.REUSED: "cyan",
     State.PINNED: "blue",
@@ -83,7 +83,7 @@ class Terminal:
             name, colon, rest = line.partition(": ")
             self.say(f"{self.styled(name, bold=True)}{colon}{rest}" if colon else line)
 
-    def paint(self, state: State, text: str) -> str:
+    def paint(self, state: str, text: str) -> str:
         """A row of the table in the colour of its state."""
         return self.styled(text, fg=COLOURS.get(state))
 

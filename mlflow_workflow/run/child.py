@@ -15,6 +15,7 @@ from mlflow_workflow.outputs.artifacts import Damaged
 from mlflow_workflow.outputs.handover import HandOver
 from mlflow_workflow.outputs.manifest import Manifest, Outputs
 from mlflow_workflow.project.nodes import Node
+from mlflow_workflow.report.names import child_name
 from mlflow_workflow.report.outcome import Outcome, State
 from mlflow_workflow.server.earlier import models_of
 from mlflow_workflow.server.lease import Claim, Claims, Held
@@ -106,7 +107,7 @@ class ChildRuns:
         own = {ENTRY_POINT: node.step.name, STEP: node.step.name, WHY: reason, OWNER: owner()}
         parameters = {**node.values, **inputs.logged}
         source = self.provenance()
-        run_id = self.store.create_child(node.name, parameters, {**source.tags, **own})
+        run_id = self.store.create_child(child_name(node), parameters, {**source.tags, **own})
         self.running.add(run_id)  # its heart beats from here on: a large patch takes a while
         if source.patch:
             self.store.log_file(run_id, source.patch)

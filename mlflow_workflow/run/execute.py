@@ -209,7 +209,7 @@ class Execution:
             return "same code, parameters, data and environment"
         name = self.store.experiment_name(earlier.experiment_id)
         commit = f", commit {earlier.commit[:7]}" if earlier.commit else ""
-        return f"the same in experiment {name!r}{commit}, by {earlier.user or 'unknown'}"
+        return f"the same in experiment {name!r}{commit}"
 
     def planned(self, node: Node, state: State, reason: str) -> Outcome:
         """What a plan says of a step that would, or might, run; with how long that took lately."""

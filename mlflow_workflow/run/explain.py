@@ -67,11 +67,13 @@ def comparable(mode: str, found: Iterable[Earlier]) -> list[Earlier]:
 
 
 def in_words(nearest: Nearest | None) -> str:
-    """`alpha 0.5 → 0.7 (nearest: run 3f2a1b9c, 2 h ago)`."""
+    """`alpha 0.5 → 0.7 (nearest: run 3f2a1b9c, 2 h ago)`; what would help comes first."""
     if nearest is None:
         return "not done yet"
     all_found = nearest.differences or ("a detail too long to show",)
     more = len(all_found) - MOST_DIFFERENCES
     words = ", ".join(all_found[:MOST_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
-    what = "match=code would reuse" if nearest.same_files else "nearest:"
-    return f"{words} ({what} run {nearest.earlier.run_id[:8]}, {ago(nearest.earlier.age)})"
+    run, age = nearest.earlier.run_id[:8], ago(nearest.earlier.age)
+    if nearest.same_files:
+        return f"match=code reuses run {run} ({age}): {words}"
+    return f"{words} (nearest: run {run}, {age})"

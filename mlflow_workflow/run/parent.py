@@ -1,7 +1,6 @@
 """The parent run: started or resumed, told what was asked for and what came of it, and ended."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,9 +17,13 @@ from mlflow_workflow.basics.processes import owner, starters
 from mlflow_workflow.identity.code import Code
 from mlflow_workflow.identity.project_state import Surroundings
 from mlflow_workflow.project.request import Request
-from mlflow_workflow.report import facts, highlights, repeat, tables
-from mlflow_workflow.report.description import description, escaped
+from mlflow_workflow.report import ending, highlights
+from mlflow_workflow.report.description import description
+from mlflow_workflow.report.facts import Facts, to_json
+from mlflow_workflow.report.gather import gather
+from mlflow_workflow.report.names import parent_name
 from mlflow_workflow.report.page import page
+from mlflow_workflow.report.table import escaped
 from mlflow_workflow.report.terminal import say
 from mlflow_workflow.run.execute import Execution
 from mlflow_workflow.server.first_use import make_tables
@@ -175,55 +178,34 @@ def requested(request: Request) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in swept}
 
 
-def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Execution) -> facts.Facts:
+def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Execution) -> Facts:
     """What happened, once every node has its outcome."""
-    outcomes, metric = execution.outcomes, request.settings["metric"]
-    steps = [
-        facts.step_facts(
-            node, outcomes[node.name], execution.compared.get(node.name), metric, store.experiment_id
-        )
-        for node in request.nodes
-    ]
-    ordered, planned = [outcomes[step.node] for step in steps], execution.children is None
-    done = planned or all(outcome.settled for outcome in ordered)
-    started = (run.info.start_time or 0) / 1000
-    return facts.Facts(
-        schema=facts.SCHEMA,
-        headline=facts.headline(request.task, ordered, len(request.variants), planned),
-        task=request.task,
-        description=request.settings.get("description", ""),
-        state="planned" if planned else "done" if done else "failed",
+    return gather(
+        request,
+        code,
+        execution.outcomes,
+        execution.compared,
+        planned=execution.children is None,
         run_id=run.info.run_id,
         experiment_id=store.experiment_id,
-        started=started,
-        seconds=round(time.time() - started, 3),
-        saved_seconds=round(facts.saved_seconds(ordered), 3),
-        server=store.uri if store.uri.startswith("http") else None,
-        look=tables.look(store.uri, store.experiment_id, run.info.run_id),
-        command=repeat.command(request, code, run.data.tags.get(SOURCE, "")),
-        settings={name: value for name, value in request.settings.items() if value},
-        code=facts.CodeFacts(
-            match=execution.mode,
-            commit=code.commit,
-            dirty=code.dirty,
-            changes=tuple(code.changes) if code.dirty else (),
-            url=code.url,
-        ),
-        steps=tuple(steps),
-        sweep=facts.sweep_facts(request.variants, outcomes, metric),
+        started=(run.info.start_time or 0) / 1000,
+        uri=store.uri,
+        source=run.data.tags.get(SOURCE, ""),
     )
 
 
-def record_outcomes(store: Store, run: Run, found: facts.Facts, folder: Path) -> None:
+def record_outcomes(store: Store, run: Run, found: Facts, folder: Path) -> None:
     """The description that people see first, the steps' metrics, and the page with everything."""
     shown = highlights.shown_on_parent(found)
-    stands = {f"workflow.run.{name}": step.run_id for name, step in shown.items() if step.run_id}
-    tags = {**stands, NOTE: encodable(description(found))}
+    used = {f"workflow.run.{name}": step.run_id for name, step in shown.items() if step.run_id}
+    tags = {**used, NOTE: encodable(description(found))}
+    if run.info.run_name == found.task or has_generated_name(run):  # else the user gave one
+        tags[NAME] = encodable(parent_name(found))
     metrics = highlights.parent_metrics(found)
     store.record(run.info.run_id, highlights.best_parameters(found), metrics, tags)
-    files = {"workflow.json": facts.to_json(found), "workflow.html": page(found)}
+    files = {"workflow.json": to_json(found), "workflow.html": page(found)}
     if found.sweep:
-        files["leaderboard.txt"] = tables.leaderboard(found.sweep, len(found.sweep.branches))
+        files["leaderboard.txt"] = ending.board(found, found.sweep)
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(encodable(text), encoding="utf-8")

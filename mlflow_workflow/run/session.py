@@ -1,7 +1,6 @@
 """One invocation against the tracking server: from the parent run's beginning to its end."""
 
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,9 +21,9 @@ from mlflow_workflow.outputs.artifacts import fetch_data
 from mlflow_workflow.outputs.handover import HandOver
 from mlflow_workflow.project.named_data import data_uris
 from mlflow_workflow.project.request import Request
-from mlflow_workflow.report import tables
+from mlflow_workflow.report import ending
 from mlflow_workflow.report.facts import Facts
-from mlflow_workflow.report.outcome import Outcome, State
+from mlflow_workflow.report.outcome import State
 from mlflow_workflow.report.terminal import Terminal, say
 from mlflow_workflow.run import parent, registry
 from mlflow_workflow.run.candidates import Candidates
@@ -113,7 +112,7 @@ class Session:
             outcomes = execution.run()
         found = parent.facts_of(self.store, self.parent, self.request, around.code, execution)
         parent.record_outcomes(self.store, self.parent, found, self.folder / "report")
-        self.tell_end(outcomes, found)
+        ending.tell(self.terminal, found, self.request.settings["plan_format"] == "json")
         if self.dry:
             would_run = any(o.state in (State.RUN, State.DEPENDS) for o in outcomes.values())
             return WOULD_RUN if would_run else DONE
@@ -217,23 +216,3 @@ class Session:
         """A line for an event; a plan as JSON must stay JSON."""
         if self.request.settings["plan_format"] == "table" or not self.dry:
             self.terminal.tell(line)
-
-    def tell_end(self, outcomes: Mapping[str, Outcome], found: Facts) -> None:
-        """The table, what failed, and where the result is."""
-        rows, terminal = list(outcomes.values()), self.terminal
-        if self.dry and self.request.settings["plan_format"] == "json":
-            say(tables.plan_json(rows))
-            return
-        if not terminal.quiet or self.dry:
-            widest = sys.maxsize if terminal.verbose else tables.WIDEST
-            terminal.say(tables.table(rows, terminal.paint, widest))
-            if found.sweep and not self.dry:
-                terminal.say(tables.leaderboard(found.sweep))
-        for line in tables.failures(rows):
-            terminal.say(line)
-        results = [outcomes[node.name] for node in self.request.nodes if node.wanted]
-        if len(results) == 1 and results[0].settled:
-            shown = tables.result(results[0]) if terminal.quiet else tables.where(results[0], found.look)
-            terminal.say(shown)
-        elif not terminal.quiet:
-            terminal.say(f"\nopen:    {found.look}")

@@ -93,7 +93,7 @@ def test_what_combinations_share_is_executed_once_and_the_second_sweep_reuses_al
 @pytest.mark.slow
 def test_the_names_of_the_runs_tell_the_combinations_apart(swept: Swept) -> None:
     names = {run.info.run_name for run in swept.project.children("hold")}
-    assert names == {f"hold number={n} alpha={a}" for n in NUMBERS for a in ALPHAS}
+    assert names == {f"hold · number {n}, alpha {a}" for n in NUMBERS for a in ALPHAS}
     parents = {run.data.tags["mlflow.parentRunId"] for run in swept.project.children("hold")}
     assert len(parents) == 1
 
@@ -101,7 +101,7 @@ def test_the_names_of_the_runs_tell_the_combinations_apart(swept: Swept) -> None
 @pytest.mark.slow
 def test_each_combination_reached_its_step_and_the_leaderboard_is_sorted(swept: Swept) -> None:
     for run in swept.project.children("hold"):
-        number, alpha = (int(word.partition("=")[2]) for word in run.info.run_name.split()[1:])
+        number, alpha = map(int, re.findall(r"\d+", run.info.run_name))
         made = (swept.project.outputs(run, "hold") / "number.txt").read_text()
         assert made == f'base\n{number} {{"alpha": {alpha}}}\n'
         assert run.data.metrics["score"] == 10 * number + alpha

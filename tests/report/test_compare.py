@@ -14,20 +14,17 @@ from mlflow.entities import Metric, Param, RunTag
 from sqlalchemy.engine import Engine
 
 from mlflow_workflow.__main__ import cli
-from mlflow_workflow.report.compare import Candidate, difference, differing, table
+from mlflow_workflow.report.best_runs import comparison
+from mlflow_workflow.report.lead import Folds, lead
+from mlflow_workflow.report.table import as_text
 from tests.conftest import Project
 
 BEST = (0.80, 0.82, 0.79, 0.83, 0.81)
 OTHER = (0.78, 0.79, 0.78, 0.80, 0.79)
 
 
-def candidate(*folds: float, pairs: str | None = "same", **parameters: str) -> Candidate:
-    value = mean(folds) if folds else 0.5
-    return Candidate("r" * 32, "0", "train", "c" * 40, False, value, parameters, {}, folds, pairs)
-
-
 def test_the_interval_is_students_corrected_for_shared_training_data() -> None:
-    found = difference(candidate(*BEST), candidate(*OTHER), False)
+    found = lead(Folds(BEST, "same"), Folds(OTHER, "same"), False)
     leads = [b - o for b, o in zip(BEST, OTHER, strict=True)]
     half = scipy.stats.t.ppf(0.975, 4) * stdev(leads) * math.sqrt(1 / 5 + 1 / 4)
     assert found is not None
@@ -37,8 +34,8 @@ def test_the_interval_is_students_corrected_for_shared_training_data() -> None:
 
 
 def test_runs_of_other_folds_are_not_taken_for_pairs_and_prove_less() -> None:
-    paired = difference(candidate(*BEST), candidate(*OTHER), False)
-    other = difference(candidate(*BEST), candidate(*OTHER, pairs="other"), False)
+    paired = lead(Folds(BEST, "same"), Folds(OTHER, "same"), False)
+    other = lead(Folds(BEST, "same"), Folds(OTHER, "other"), False)
     assert paired is not None
     assert other is not None
     assert not other.paired
@@ -47,21 +44,21 @@ def test_runs_of_other_folds_are_not_taken_for_pairs_and_prove_less() -> None:
 
 
 def test_where_the_lowest_is_best_a_lead_is_still_positive() -> None:
-    found = difference(candidate(*OTHER), candidate(*BEST), True)
+    found = lead(Folds(OTHER, "same"), Folds(BEST, "same"), True)
     assert found is not None
     assert found.mean == pytest.approx(0.022)
 
 
 @pytest.mark.parametrize("folds", [(), (0.5,)])
 def test_without_folds_nothing_is_said_of_the_lead(folds: tuple[float, ...]) -> None:
-    assert difference(candidate(*BEST), candidate(*folds), False) is None
+    assert lead(Folds(BEST), Folds(folds), False) is None
 
 
-def test_only_parameters_that_differ_are_columns() -> None:
-    runs = [candidate(*BEST, seed="0", model="A"), candidate(*OTHER, seed="0", model="B")]
-    assert differing(runs) == ["model"]
-    head = table(runs, "accuracy_mean", False).splitlines()[1].split()
-    assert head == ["run", "accuracy_mean", "model", "commit", "behind", "the", "best"]
+def test_only_parameters_that_differ_are_columns(example: Project) -> None:
+    runs = [published(example.client, number, BEST) for number in range(2)]
+    found = comparison([example.client.get_run(run) for run in runs], [None, None], "accuracy_mean")
+    assert found.headings == ("run", "accuracy_mean", "seed", "commit", "behind the best (95 %)")
+    assert as_text(found).splitlines()[-1].endswith("0.8100         1     ccccccc  no folds to compare")
 
 
 def published(client: MlflowClient, number: int, folds: tuple[float, ...]) -> str:
@@ -130,7 +127,7 @@ def test_the_best_runs_are_fetched_by_as_many_queries_whatever_the_store_holds(
     ("arguments", "message"),
     [
         (["nothing", "--metric", "x"], "no run of step 'nothing' with a metric 'x' in sqlite"),
-        (["nothing"], "gives no default metric: name one with --metric"),
+        (["nothing"], "which declares the steps"),
         (["train", "--metric", "x", "--experiment", "Defalt"], "did you mean 'Default'?"),
     ],
 )

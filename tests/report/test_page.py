@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_workflow.report.charts import charts, margins, places, steps, timeline
-from mlflow_workflow.report.facts import Facts, to_json
-from mlflow_workflow.report.layout import layered
+from mlflow_workflow.report.charts import INDENT, arrows, charts, timeline
+from mlflow_workflow.report.facts import Facts, SweepFacts, VariantFacts, to_json
 from mlflow_workflow.report.page import page
 from tests import in_process
 from tests.conftest import Project
@@ -72,12 +71,13 @@ def test_the_page_loads_nothing() -> None:
 def test_every_step_is_in_the_graph_with_state_time_and_reason() -> None:
     found = elements(
         facts(
-            step("preprocess", "reused", started=None, reason="same code"),
+            step("preprocess", "reused", user="ann", started=0.0, reason="same code"),
             step("train", upstream={"preprocess": "preprocess"}, reason="seed 0 → 1", seconds=61.0),
         )
     )
     graph = found.text[found.text.index("Steps") : found.text.index("When it ran")]
-    for words in ("preprocess", "reused", "same code", "train", "ran", "seed 0 → 1", "61 s"):
+    made = "made by ann on 1970-01-01 00:00 UTC: same"
+    for words in ("preprocess", "reused", made, "train", "ran", "seed 0 → 1", "61 s"):
         assert words in graph
 
 
@@ -120,25 +120,15 @@ def test_a_sweep_of_thousands_stays_small() -> None:
 # -- the drawings
 
 
-def test_boxes_are_below_what_they_read_and_never_overlap() -> None:
-    drawn = layered(DIAMOND, 100, 40, 20)
-    for name, above in DIAMOND.items():
-        assert all(drawn.boxes[u][1] < drawn.boxes[name][1] for u in above)
-    rows: dict[float, list[float]] = {}
-    for x, y in drawn.boxes.values():
-        rows.setdefault(y, []).append(x)
-        assert 0 <= x <= drawn.width - 100
-        assert y <= drawn.height - 40
-    for row in rows.values():
-        assert all(b - a >= 100 for a, b in zip(sorted(row), sorted(row)[1:], strict=False))
-
-
-def test_an_arrow_past_a_layer_goes_around_its_boxes() -> None:
-    drawn = layered(DIAMOND, 100, 40, 20)
-    for points in drawn.arrows:
-        for x, y in points[1:-1]:
-            inside = [b for b in drawn.boxes.values() if b[1] < y < b[1] + 40 or b[1] == y]
-            assert not any(left < x < left + 100 for left, _ in inside)
+def test_arrows_end_at_the_box_that_reads_and_pass_behind_no_other() -> None:
+    drawn = arrows(DIAMOND, height=40, gap=20)
+    edges = [(above, name) for name, names in DIAMOND.items() for above in names]
+    assert len(drawn) == len(edges)
+    for path, (above, name) in zip(drawn, edges, strict=True):
+        x, y, down, right = map(float, re.fullmatch(r"M(.*) (.*)V(.*)H(.*)", path).groups())  # type: ignore[union-attr]
+        begin, end = list(DIAMOND).index(above), list(DIAMOND).index(name)
+        assert (y, down, right) == (begin * 60 + 40, end * 60 + 20, end * INDENT)
+        assert begin * INDENT < x < (begin + 1) * INDENT
 
 
 def test_bars_are_where_and_as_long_as_the_steps_ran() -> None:
@@ -146,22 +136,25 @@ def test_bars_are_where_and_as_long_as_the_steps_ran() -> None:
         facts(
             step("b", started=1004.0, seconds=6.0),
             step("a", started=1000.0, seconds=4.0),
-            step("reused", started=None),
+            step("reused", state="reused", started=10.0),
         )
     )
     assert [(b.node, b.left, b.width) for b in bars] == [("a", 0, 40), ("b", 40, 60)]
 
 
-def test_numbers_are_drawn_to_scale_and_over_decades_by_their_logarithm() -> None:
-    assert places(["0", "1", "4"])["1"] == pytest.approx(0.06 + 0.88 / 4)
-    assert places(["0.1", "1", "10"])["1"] == pytest.approx(0.5)
-    assert places(["Ridge", "SVC"]) == {"Ridge": 0.25, "SVC": 0.75}
+def test_a_chart_has_a_column_for_every_value_in_order_with_its_dots_and_mean() -> None:
+    (chart,) = charts(seeds_and_models())
+    assert [tick.text for tick in chart.x_ticks] == ["2", "10"]
+    assert sorted({round(dot.x, 2) for dot in chart.dots}) == [0.25, 0.75]
+    assert [mean.text for mean in chart.means] == ["mean 0.5", "mean 0.8"]
+    assert all(0 < mark.y < 1 for mark in [*chart.dots, *chart.means, *chart.y_ticks])
+    assert [tick.text for tick in chart.y_ticks] == ["0.4", "0.6", "0.8"]
 
 
-def test_axes_have_round_numbers_within_the_range_even_of_a_single_value() -> None:
-    assert steps(0.61, 0.69) == [0.62, 0.64, 0.66, 0.68]
-    low, high = margins([0.5, 0.5])
-    assert low < 0.5 < high
+def seeds_and_models() -> SweepFacts:
+    values = [("10", 0.8), ("2", 0.6), ("2", 0.4), ("2", None)]
+    made = [VariantFacts({"seed": seed, "model": "A"}, value, "done", {}) for seed, value in values]
+    return SweepFacts("accuracy", False, made)
 
 
 # -- workflow.json
@@ -193,7 +186,7 @@ def test_every_field_of_the_schema_is_described() -> None:
     )
     plain = {"step", "reason", "parameters", "metrics", "warning", "failure", "task", "description"}
     plain |= {"steps", "sweep", "code", "commit", "dirty", "url", "schema", "value", "combination"}
-    plain |= {"branches", "metric"}
+    plain |= {"variants", "metric"}
     for kind in [Facts, *referred(Facts)]:
         for field in dataclasses.fields(kind):
             assert field.name in plain or re.search(rf"\b{field.name}\b", source), field.name
@@ -226,10 +219,12 @@ def test_a_run_leaves_the_page_the_json_the_description_and_the_metrics(example:
     written = json.loads(read(example, second.info.run_id, "workflow.json"))
     assert fits(written, Facts)
     assert written["headline"].startswith("join · 2 ran, 2 reused · saved ")
+    assert [first.info.run_name, second.info.run_name] == ["join · 4 ran", "join · 2 of 4 ran"]
     by_name = {found["node"]: found for found in written["steps"]}
     assert by_name["right"]["differences"] == ["text plain → other"]
     assert by_name["right"]["nearest"] == example.children("right")[1].info.run_id
-    assert by_name["left"]["started"] is None
+    assert by_name["left"]["started"] == example.children("left")[0].info.start_time / 1000
+    assert by_name["left"]["user"] == example.children("left")[0].data.tags["mlflow.user"]
     assert by_name["join"]["identity"]["upstream"]["left"] == by_name["left"]["digest"][:12]
     assert "&lt;b&gt;bold" in read(example, first.info.run_id, "workflow.html")
     assert "## &lt;b&gt;bold&lt;/b&gt; &#124; \\*x\\*" in first.data.tags["mlflow.note.content"]
@@ -245,12 +240,13 @@ def test_a_sweep_ends_with_its_leaderboard_and_its_best_on_the_parent(example: P
     sweep_text = "{factor: [1, 3], text: [plain, other]}"
     done = in_process.run(example, "join", "--sweep", sweep_text, "--metric", "-total")
     assert done.code == 0, done.text
-    assert done.line("total").split() == ["total", "factor", "text"]
+    assert done.line("total").split() == ["total", "factor", "text", "run", "state"]
     (parent,) = example.parents()
     board = read(example, parent.info.run_id, "leaderboard.txt").split("\n")[2:]
     assert [line.split()[1] for line in board] == ["1", "1", "3", "3"]
     assert parent.data.params["best.factor"] == "1"
-    assert parent.data.metrics["best.join.total"] == float(board[0].split()[0])
+    assert parent.info.run_name == "join · sweep of 4"
+    assert parent.data.metrics["join.total"] == float(board[0].split()[0])
 
 
 def read(project: Project, run_id: str, name: str) -> str:

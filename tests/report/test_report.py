@@ -22,11 +22,15 @@ from mlflow_workflow.project.request import Request, make_request
 from mlflow_workflow.project.sweep import Variant
 from mlflow_workflow.report import terminal
 from mlflow_workflow.report.description import LONGEST, description
-from mlflow_workflow.report.facts import finite, headline, main_metric, sweep_facts, to_json
+from mlflow_workflow.report.ending import board
+from mlflow_workflow.report.facts import Facts, SweepFacts, to_json
+from mlflow_workflow.report.gather import finite, main_metric, sweep_facts
 from mlflow_workflow.report.highlights import best_parameters, parent_metrics
+from mlflow_workflow.report.links import look
+from mlflow_workflow.report.names import child_name, headline, parent_name
 from mlflow_workflow.report.outcome import Outcome, State
 from mlflow_workflow.report.repeat import command
-from mlflow_workflow.report.tables import leaderboard, look
+from mlflow_workflow.report.table import Cell, Table, as_text, state_cell
 from mlflow_workflow.run.registry import chosen
 from tests.conftest import EXAMPLE, Project
 from tests.invented import COMMIT, facts, step, sweep
@@ -42,17 +46,54 @@ def outcome(name: str, state: str, seconds: float = 1.0, **metrics: float) -> Ou
 
 
 def test_the_headline_counts_what_ran_and_what_was_saved() -> None:
-    outcomes = [
-        outcome("a", State.REUSED, 11),
-        outcome("b", State.REUSED, 30),
-        outcome("c", State.RAN, 9),
+    steps = [
+        step("a", State.REUSED, seconds=11.0),
+        step("b", State.REUSED, seconds=30.0),
+        step("c", State.RAN),
     ]
-    assert headline("predict", outcomes, 1, False) == "predict · 1 ran, 2 reused · saved 41 s"
+    assert headline("predict", steps, 1, False) == "predict · 1 ran, 2 reused · saved 41 s"
 
 
 def test_the_headline_begins_with_what_failed() -> None:
-    outcomes = [outcome("a", State.RAN), outcome("b", State.FAILED), outcome("c", State.SKIPPED)]
-    assert headline("x", outcomes, 1, False) == "x · 1 failed, 1 skipped, 1 ran"
+    steps = [step("a", State.RAN), step("b", State.FAILED), step("c", State.SKIPPED)]
+    assert headline("x", steps, 1, False) == "x · 1 failed, 1 skipped, 1 ran"
+
+
+# -- names of runs
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "name"),
+    [
+        ([State.RAN, State.RAN], "done", "train · 2 ran"),
+        ([State.REUSED, State.RAN], "done", "train · 1 of 2 ran"),
+        ([State.REUSED, State.PINNED], "done", "train · all reused"),
+        ([State.RAN, State.FAILED], "failed", "train · s1 failed"),
+        ([State.SKIPPED, State.SKIPPED], "failed", "train · stopped"),
+        ([State.RUN, State.DEPENDS], "planned", "train · plan"),
+    ],
+)
+def test_a_parent_is_named_after_what_happened(states: list[State], state: str, name: str) -> None:
+    assert parent_name(facts(*(step(f"s{i}", s) for i, s in enumerate(states)), state=state)) == name
+
+
+def test_a_sweeps_parent_says_so_and_whether_all_went_well() -> None:
+    found = sweep(3)
+    assert parent_name(found) == "train · sweep of 3"
+    failed = replace(found, steps=[*found.steps[:2], step("z", State.FAILED)], state="failed")
+    assert parent_name(failed) == "train · sweep of 3, 1 failed"
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, ["left"]),
+        ({"factor": "3"}, ["left · factor 3"]),
+        ({"sweep": "{factor: [2, 3]}"}, ["left · factor 2", "left · factor 3"]),
+    ],
+)
+def test_a_child_is_named_after_what_was_chosen_for_it(given: dict[str, str], names: list[str]) -> None:
+    assert [child_name(node) for node in request(task="left", **given).nodes[1:]] == names
 
 
 @pytest.mark.parametrize(
@@ -100,6 +141,19 @@ def test_a_long_sweep_leaves_whole_rows_and_the_command() -> None:
     assert "Again: ` mlflow run . -P task=train `" in text
 
 
+def test_the_first_lines_of_the_description_are_what_ran_the_metric_and_the_time() -> None:
+    counted = step("predict", metrics={"a_count": 9.0}, main_metric="a_count")
+    settings = {"metric": "-accuracy"}
+    found = facts(step("train"), counted, headline="predict · 2 ran", seconds=12.0, settings=settings)
+    lines = [line for line in description(found).splitlines() if line][:2]
+    assert lines == ["**predict · 2 ran**", "train: **accuracy 0.75** · took 12 s"]
+
+
+def test_a_reused_row_says_who_made_it_and_when() -> None:
+    text = description(facts(step("train", State.REUSED, user="ann", started=86_400.0, reason="same")))
+    assert "| made by ann on 1970-01-02 00:00 UTC: same |" in text
+
+
 # -- facts
 
 
@@ -123,16 +177,16 @@ def test_metrics_of_the_steps_are_on_the_parent() -> None:
 
 def test_a_sweep_gives_the_parent_the_metrics_and_values_of_its_best() -> None:
     found = sweep(4)
-    assert parent_metrics(found)["best.train.accuracy"] == 0.75
+    assert parent_metrics(found)["train.accuracy"] == 0.75
     assert best_parameters(found) == {"best.seed": "3"}
 
 
 def test_a_sweep_of_which_nothing_tells_the_best_has_none_on_the_parent_and_none_to_register() -> None:
     ranked = sweep(4)
     assert ranked.sweep is not None
-    unknown = [replace(branch, value=None) for branch in ranked.sweep.branches]
-    found = replace(ranked, sweep=replace(ranked.sweep, branches=unknown))
-    assert not [name for name in parent_metrics(found) if name.startswith("best.")]
+    unknown = [replace(variant, value=None) for variant in ranked.sweep.variants]
+    found = replace(ranked, sweep=replace(ranked.sweep, variants=unknown))
+    assert not [name for name in parent_metrics(found) if name.startswith("train.")]
     assert best_parameters(found) == {}
     with pytest.raises(WorkflowError, match="no model to register"):
         chosen(found)
@@ -147,19 +201,24 @@ def test_a_leaderboard_puts_combinations_without_the_metric_last(
         "1": outcome("1", State.RAN, m=1),
         "2": outcome("2", State.RAN, m=2),
     }
-    branches = [Variant({"seed": name}, {"train": name}) for name in outcomes]
-    found = sweep_facts(branches, outcomes, metric)
+    variants = [Variant({"seed": name}, {"train": name}) for name in outcomes]
+    found = sweep_facts(variants, outcomes, metric)
     assert found is not None
-    assert [b.combination["seed"] for b in found.branches] == best_first
-    assert leaderboard(found).splitlines()[-1].split() == ["-", "0", "failed"]
+    assert [b.combination["seed"] for b in found.variants] == best_first
+    assert board(swept(found), found).splitlines()[-1].split() == ["-", "0", "-", "failed"]
 
 
 def test_a_leaderboard_says_when_no_step_logs_the_metric() -> None:
     outcomes = {"0": outcome("0", State.RAN), "1": outcome("1", State.RAN)}
-    branches = [Variant({"seed": name}, {"train": name}) for name in outcomes]
-    found = sweep_facts(branches, outcomes, "acuracy")
+    variants = [Variant({"seed": name}, {"train": name}) for name in outcomes]
+    found = sweep_facts(variants, outcomes, "acuracy")
     assert found is not None
-    assert "no step logs a metric 'acuracy'" in leaderboard(found)
+    assert "no step logs a metric 'acuracy'" in board(swept(found), found)
+
+
+def swept(found: SweepFacts) -> Facts:
+    nodes = [node for variant in found.variants for node in variant.nodes.values()]
+    return facts(*(step(node, run_id=None) for node in nodes), sweep=found)
 
 
 # -- where to look
@@ -204,6 +263,23 @@ def test_values_of_a_config_file_stand_for_it(tmp_path: Path) -> None:
 
 
 # -- the terminal
+
+
+def long_table() -> Table:
+    rows = [[Cell("train"), state_cell("ran"), Cell(f"begin {'word ' * 40}end")]]
+    return Table(("step", "state", "reason"), rows)
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_row_is_one_line_of_the_terminal(columns: int) -> None:
+    lines = as_text(long_table(), columns).splitlines()[1:]
+    assert lines[1].startswith("train  ran    begin word")
+    assert len(lines) == 2
+    assert max(map(len, lines)) == columns
+
+
+def test_a_row_is_never_cut_where_there_is_no_terminal() -> None:
+    assert as_text(long_table()).endswith("word end")
 
 
 def test_progress_tells_elapsed_and_expected_time() -> None:

@@ -83,11 +83,11 @@ def test_what_a_run_leaves_behind_is_ignored_by_git(clone: Clone, first: Done) -
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_the_parent_run_says_what_was_asked_and_which_runs_stand_for_the_steps(
+def test_the_parent_run_says_what_was_asked_and_which_runs_its_steps_are(
     clone: Clone, first: Done
 ) -> None:
     parent = clone.parents()[0]
-    assert parent.info.run_name == "predict"
+    assert parent.info.run_name == "predict · 3 ran"
     assert parent.info.status == "FINISHED"
     assert "how it begins" in parent.data.tags[NOTE]
     assert parent.data.params["task"] == "predict"
