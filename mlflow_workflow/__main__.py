@@ -8,8 +8,10 @@ from mlflow_workflow import __version__
 from mlflow_workflow.commands.ban import ban
 from mlflow_workflow.commands.check import check
 from mlflow_workflow.commands.compare import compare
+from mlflow_workflow.commands.new import new
 from mlflow_workflow.commands.steps import steps
 from mlflow_workflow.commands.unban import unban
+from mlflow_workflow.commands.upgrade import upgrade
 
 NAME = "mlflow-workflow"
 
@@ -20,7 +22,7 @@ def cli() -> None:
     """The commands below."""
 
 
-for command in (steps, check, compare, ban, unban):
+for command in (new, steps, check, compare, ban, unban, upgrade):
     cli.add_command(command)
 
 
