@@ -11,55 +11,65 @@ import runpy
 import shlex
 import sqlite3
 import sys
-import threading
+import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
 import mlflow
-from mlflow.projects import _project_spec
 
 from mlflow_workflow import step as step_module
 from mlflow_workflow.basics.errors import WorkflowError
-from mlflow_workflow.launch.local.launcher import Launcher
-from mlflow_workflow.project.graph import Step
+from mlflow_workflow.launch.calls import command_of
+from mlflow_workflow.launch.engine import Ended, Job
+from mlflow_workflow.launch.logs import last_lines
 from mlflow_workflow.project.mlproject import read_workflow
 from mlflow_workflow.project.request import make_request
 from mlflow_workflow.run import session
 from mlflow_workflow.run.command_line import parse
 from tests.conftest import ROOT, Done, Project, new_project
 
-ONE_AT_A_TIME = threading.Lock()
-"""Working directory, arguments and environment belong to the whole process."""
 
+class InProcess:
+    """An engine that runs steps in this process, one after the other, when it is looked at.
 
-class InProcess(Launcher):
-    """Runs a step's command as it is written in MLproject now, from its source as it is now."""
+    What is executed is the job's command, from the source as it is then.
+    """
 
-    def launch(self, step: Step, parameters: Mapping[str, str], run_id: str) -> str | None:
-        words = command_of(self.project, step, parameters)
-        with ONE_AT_A_TIME, self.log_of(run_id).open("a") as log, log_on(log):
-            code = execute(self.project, words, run_id)
-        # As mlflow.run does: the exit code decides.
-        mlflow.MlflowClient().set_terminated(run_id, "FAILED" if code else "FINISHED")
-        return "failed" if code else None
+    def __init__(
+        self, project: Path, experiment_id: str, folder: Path, *, notify: Callable[[], None]
+    ) -> None:
+        self.project, self.folder, self.notify = project, folder, notify
+        self.jobs: list[Job] = []
 
-    def stop(self, run_id: str) -> None:
+    def submit(self, jobs: Iterable[Job]) -> None:
+        self.jobs += jobs
+        self.notify()
+
+    def look(self) -> Sequence[Ended]:
+        if not self.jobs:
+            return ()
+        job, began = self.jobs.pop(0), time.monotonic()
+        self.notify()
+        words = shlex.split(command_of(job, self.folder))
+        with self.log(job.run_id).open("a") as log, log_on(log), ThreadPoolExecutor(1) as own_thread:
+            # To MLflow, the parent's run is the active one of this thread.
+            code = own_thread.submit(execute, self.project, words, job.run_id).result()
+        return [Ended(job.run_id, "failed" if code else None, time.monotonic() - began)]
+
+    def cancel(self, run_ids: Iterable[str]) -> None:
         """A step of this process ends by itself."""
 
+    def log(self, run_id: str) -> Path:
+        return self.folder / f"{run_id}.log"
 
-def command_of(project: Path, step: Step, parameters: Mapping[str, str]) -> list[str]:
-    """The words of the command that MLflow would give to bash."""
-    text = (project / "MLproject").read_text()
-    spec = mlflow_project(str(project), text).get_entry_point(step.name)
-    return shlex.split(spec.compute_command(dict(parameters), storage_dir=None))
+    def last_lines(self, run_id: str) -> list[str]:
+        return last_lines(self.log(run_id))
 
-
-@lru_cache(maxsize=100)
-def mlflow_project(project: str, _text: str) -> _project_spec.Project:
-    """MLflow's own view of an MLproject file, read once for each text that it has."""
-    return _project_spec.load_project(project)
+    def close(self) -> None:
+        """Nothing runs."""
 
 
 workflow_of = lru_cache(maxsize=100)(read_workflow)

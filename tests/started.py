@@ -64,7 +64,7 @@ def words_of(process: psutil.Process) -> list[str]:
 
 def is_supervisor(process: psutil.Process) -> bool:
     """There is one for every step that runs."""
-    return any("supervisor.py" in word for word in words_of(process))
+    return any("supervise.py" in word for word in words_of(process))
 
 
 def lives(process: psutil.Process) -> bool:

@@ -6,7 +6,7 @@ Two executions are the same exactly when the canonical JSON of their identities 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mlflow_workflow.basics.canonical import canonical, digest
@@ -16,7 +16,8 @@ FORMAT = 1
 
 
 KINDS = ("command", "parameters", "code", "data", "upstream", "environment")
-LONGEST_SUMMARY = 7_500
+LONGEST_SUMMARY = 6_500
+NEAR_DIGITS = 16
 SHORT = 12
 """Hex digits of a digest that are enough for people."""
 
@@ -50,19 +51,12 @@ def fingerprint(identity: Identity) -> str:
 
 
 def near_keys(identity: Identity) -> dict[str, str]:
-    """For every kind and every parameter (`parameters.<name>`), the digest of the identity without it.
+    """For every kind, 16 digits of the digest of the identity without it.
 
-    Two executions that differ in just this have the digest in common: by it, the nearest earlier
+    Two executions that differ in just this kind have the digits in common: by them, the nearest earlier
     run is found with one indexed look-up, however old it is.
     """
-    keys = {}
-    for kind, ingredients in identity.kinds().items():
-        keys[kind] = fingerprint(without(identity, kind))
-        if kind == "parameters":
-            for name in ingredients:
-                rest = {n: v for n, v in ingredients.items() if n != name}
-                keys[f"{kind}.{name}"] = digest([name, fingerprint(replace(identity, parameters=rest))])
-    return keys
+    return {kind: fingerprint(without(identity, kind))[:NEAR_DIGITS] for kind in KINDS}
 
 
 def without(identity: Identity, kind: str) -> Identity:

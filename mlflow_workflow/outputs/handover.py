@@ -10,8 +10,19 @@ from mlflow_workflow.basics import files
 from mlflow_workflow.outputs import artifacts
 from mlflow_workflow.outputs.manifest import Outputs
 
-State = Mapping[str, tuple[int, int, int]]
-"""File → size, time of change, and number on the disk."""
+State = Mapping[str, tuple[int, int, int, int]]
+"""File → size, time of change, time of change of its entry on the disk, and number there.
+
+A program can set the first time back, but not the second.
+"""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The parameters of a step that are data: as they are logged, and the folders that it gets."""
+
+    logged: Mapping[str, str]
+    folders: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -59,4 +70,4 @@ def state(folder: Path) -> State:
     """The state of every file below a folder; of none if there is no folder. Raises WorkflowError."""
     with artifacts.reaching(str(folder)):
         found = {name: path.stat() for name, path in files.files_in(folder).items()}
-    return {name: (s.st_size, s.st_mtime_ns, s.st_ino) for name, s in found.items()}
+    return {n: (s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for n, s in found.items()}

@@ -18,6 +18,7 @@ from mlflow_workflow.report.page import render
 from mlflow_workflow.report.table import Cell, Table, as_text, cut, run_cell, state_cell
 from mlflow_workflow.report.terminal import say
 from mlflow_workflow.server.earlier import earlier
+from mlflow_workflow.server.lookup import find_best, find_recent
 from mlflow_workflow.server.patience import Patience
 from mlflow_workflow.server.store import Store
 from mlflow_workflow.server.tags import COMMIT, DIRTY
@@ -42,9 +43,9 @@ def show(step: str, top: int, metric: str, experiment: str | None, html: Path | 
     """
     store = open_store(experiment)
     name, lowest = metric.removeprefix("-"), metric.startswith("-")
-    runs = store.best(step, name, lowest, top)
+    runs = find_best(store, step, name, lowest, top)
     if not runs:
-        known = {name for run in store.find_lately(step, 10) for name in run.metrics}
+        known = {name for run in find_recent(store, step) for name in run.metrics}
         there = suggestion(name, known) if known else "; no run of this step is stored there"
         raise WorkflowError(f"no run of step {step!r} with a metric {name!r} in {store.uri}{there}")
     folds = [folds_of(store, run, f"{name.removesuffix('_mean')}{FOLD}") for run in runs]

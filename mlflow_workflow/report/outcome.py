@@ -51,3 +51,8 @@ class Outcome:
     def settled(self) -> bool:
         """Are there outputs that a step below can read?"""
         return self.state in (State.REUSED, State.RAN, State.PINNED)
+
+    @property
+    def is_lost(self) -> bool:
+        """Was it not done, so that nothing below it can be?"""
+        return self.state in (State.FAILED, State.SKIPPED)

@@ -1,36 +1,38 @@
-"""One child run, from its creation to its publication."""
+"""One child run: created and claimed before the step starts, published or failed after it."""
 
-import contextlib
-import threading
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
 from mlflow_workflow.basics.processes import owner
-from mlflow_workflow.identity.fingerprint import Identity, fingerprint
-from mlflow_workflow.launch.local.launcher import Launcher
+from mlflow_workflow.launch.engine import Engine
 from mlflow_workflow.outputs import artifacts, manifest
 from mlflow_workflow.outputs.artifacts import Damaged
-from mlflow_workflow.outputs.handover import HandOver
-from mlflow_workflow.outputs.manifest import Manifest, Outputs
+from mlflow_workflow.outputs.manifest import Outputs
 from mlflow_workflow.project.nodes import Node
 from mlflow_workflow.report.names import child_name
 from mlflow_workflow.report.outcome import Outcome, State
+from mlflow_workflow.run.decide import Known
+from mlflow_workflow.run.gather import World, identified
+from mlflow_workflow.server import claims, lookup
+from mlflow_workflow.server.claims import Holder
 from mlflow_workflow.server.earlier import models_of
-from mlflow_workflow.server.lease import Claim, Claims, Held
-from mlflow_workflow.server.store import Store
-from mlflow_workflow.server.tags import ENTRY_POINT, FAILURE, OWNER, STEP, WHY
+from mlflow_workflow.server.lookup import Identities
+from mlflow_workflow.server.tags import (
+    ENTRY_POINT,
+    FAILURE,
+    NOT_DETERMINISTIC,
+    OWNER,
+    STEP,
+    WANTED,
+    WHY,
+)
 
-Identities = Mapping[str, Identity]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The upstream parameters of a step: as they are logged, and the folders it gets."""
-
-    logged: Mapping[str, str]
-    folders: Mapping[str, str]
+LEASE_LOST = "lost its lease; result discarded"
 
 
 @dataclass(frozen=True)
@@ -42,130 +44,120 @@ class Provenance:
 
 
 @dataclass
-class ChildRuns:
-    """Executes nodes in child runs.
+class Execution:
+    """One execution of a node. `began` is in seconds since 1970, `attempts` counts starts."""
 
-    `identities` tells what a node's identity is now, `provenance` where the code is from now: it
-    may have been edited since the workflow began.
-    """
+    node: Node
+    known: Known
+    reason: str
+    run_id: str = ""
+    began: float = 0.0
+    seconds: float = 0.0
+    attempts: int = 0
 
-    store: Store
-    launcher: Launcher
-    claims: Claims | None
-    mode: str
-    handover: HandOver
+    @property
+    def key(self) -> str:
+        """What equal executions have in common; one that was forced is like no other."""
+        return self.node.name if self.node.forced_reason else self.known.keys["commit"]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What kept an execution from beginning: somebody else's run, or a change since it was decided."""
+
+    holder: Holder | None = None
+
+
+@dataclass
+class Children:
+    """The child runs of one invocation. `stopping` tells that the workflow is to end."""
+
+    world: World
+    engine: Engine
+    waits: bool
     provenance: Callable[[], Provenance]
-    identities: Callable[[Node], Identities]
-    tell: Callable[[str], None]
-    running: set[str] = field(default_factory=set)
-    started: dict[str, tuple[Node, float]] = field(default_factory=dict)
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Callable[[], bool]
+    made: set[str] = field(default_factory=set)
 
-    def stop(self) -> None:
-        """Ends every step that is running; none is started any more."""
-        self.stopping.set()
-        for run_id in list(self.running):
-            self.launcher.stop(run_id)
+    # -- before the step
 
-    def execute(self, node: Node, identities: Identities, reason: str, inputs: Inputs) -> Outcome | Held:
-        """Runs a node and publishes it if all went well; or tells who is running the same already."""
-        run_id = self.create(node, reason, inputs)
-        try:
-            claim = self.claim(node, identities, run_id)
-            if isinstance(claim, Held):
-                self.store.ask(lambda: self.store.client.delete_run(run_id))
-                return claim
-            self.tell(f"{node.name}: run {run_id[:8]} starts: {reason}")
-            began, clock = time.time(), time.monotonic()
-            self.started[run_id] = (node, began)
-            failure, attempts = self.attempt(node, run_id, {**node.values, **inputs.folders})
-            outcome = self.finish(node, identities, run_id, failure, claim=claim, inputs=inputs)
-        except BaseException:
-            self.give_up(run_id)
-            raise
-        else:
-            self.store.untag(run_id, OWNER)  # before its heart stops
-        finally:
-            self.running.discard(run_id)
-        if isinstance(outcome, Held):
-            return outcome
-        return replace(
-            outcome,
-            reason=with_attempts(reason, attempts),
-            started=began,
-            seconds=time.monotonic() - clock,
-        )
+    def begin(self, execution: Execution) -> Obstacle | None:
+        """Creates the run and claims its fingerprint; or says what came between."""
+        known, store = execution.known, self.world.store
+        self.world.look_again()
+        now = identified(self.world, execution.node, known.upstream).identities
+        if now != known.identities or (known.inputs and self.world.touched(known.inputs)):
+            return Obstacle()
+        execution.run_id = self.create(execution)
+        if execution.node.forced_reason or not self.waits:
+            return None
+        key, keys = known.keys[self.world.mode], list(known.keys.values())
+        other = claims.take(store, key, execution.run_id, keys, self.stopping)
+        if other:
+            store.withdraw(execution.run_id)
+        return Obstacle(other) if other else None
 
-    def give_up(self, run_id: str) -> None:
-        """Ends a run that an error of ours cut short, if the server still listens."""
-        with contextlib.suppress(Exception):
-            self.store.end(run_id, "FAILED", even_finished=True)
-            self.store.untag(run_id, OWNER)
-
-    def create(self, node: Node, reason: str, inputs: Inputs) -> str:
+    def create(self, execution: Execution) -> str:
         """The child run, before anything of the step starts: so it can always be closed."""
-        own = {ENTRY_POINT: node.step.name, STEP: node.step.name, WHY: reason, OWNER: owner()}
-        parameters = {**node.values, **inputs.logged}
-        source = self.provenance()
-        run_id = self.store.create_child(child_name(node), parameters, {**source.tags, **own})
-        self.running.add(run_id)  # its heart beats from here on: a large patch takes a while
+        node, known, source = execution.node, execution.known, self.provenance()
+        own = {ENTRY_POINT: node.step.name, STEP: node.step.name, WHY: execution.reason, OWNER: owner()}
+        claimed = dict.fromkeys(known.keys.values(), WANTED)
+        logged = known.inputs.logged if known.inputs else {}
+        run_id = self.world.store.create_child(
+            child_name(node), {**node.values, **logged}, {**source.tags, **own, **claimed}
+        )
         if source.patch:
-            self.store.log_file(run_id, source.patch)
+            self.world.store.log_file(run_id, source.patch)
         return run_id
 
-    def claim(self, node: Node, identities: Identities, run_id: str) -> Claim | Held | None:
-        """The right to execute; None where nobody is asked: forced, or told not to wait."""
-        if node.forced_reason or self.claims is None:
-            return None
-        return self.claims.take(fingerprint(identities[self.mode]), run_id)
+    def clear(self, execution: Execution) -> None:
+        """Removes what a failed attempt left, before the next one."""
+        run = self.world.store.run(execution.run_id)
+        artifacts.remove(Outputs(run.info.artifact_uri, execution.node.step.name))
 
-    def attempt(self, node: Node, run_id: str, parameters: Mapping[str, str]) -> tuple[str | None, int]:
-        """How it failed (None if it did not), and after how many attempts."""
-        failure: str | None = "stopped"
-        attempts = 0
-        while attempts <= node.step.retries and not self.stopping.is_set():
-            attempts += 1
-            failure = self.launcher.launch(node.step, parameters, run_id)
-            if failure is None:
-                break
-            if attempts <= node.step.retries:
-                self.tell(f"{node.name}: run {run_id[:8]} {failure}; tries again")
-                artifacts.remove(Outputs(self.store.run(run_id).info.artifact_uri, node.step.name))
-        return ("stopped" if self.stopping.is_set() and failure else failure), attempts
+    # -- after the step
 
-    def finish(
-        self,
-        node: Node,
-        identities: Identities,
-        run_id: str,
-        failure: str | None,
-        *,
-        claim: Claim | None,
-        inputs: Inputs,
-    ) -> Outcome | Held:
-        """Keeps the log, and publishes the run or says how it failed."""
-        log = self.launcher.log_of(run_id)
-        if log.exists():
-            self.store.log_file(run_id, log)
-        if failure is None:  # MLflow has set the status, unless the server was away just then
-            self.store.end(run_id, "FINISHED")
-        run = self.store.run(run_id)
-        if claim and OWNER not in run.data.tags:
-            return self.passed_over(node, run_id)
-        if failure is None and run.info.status != "FINISHED":
-            failure = f"ended its own run as {run.info.status}"
-        outputs = Outputs(run.info.artifact_uri, node.step.name)
-        try:
-            made = None if failure else artifacts.check_names(outputs)
-        except Damaged as error:
-            failure = f"left no complete outputs ({error}): does it end its work in `with step()`?"
+    def finish(self, execution: Execution, failure: str | None) -> Outcome:
+        """Publishes the run if all went well, says how it failed if not, and keeps its log."""
+        store, run_id = self.world.store, execution.run_id
+        run = store.run(run_id)
+        made = None
+        if failure is None:
+            made, failure = self.checked(execution, run)
         if failure or made is None:
-            return self.failed(node, run_id, str(failure))
-        whole = replace(outputs, digest=manifest.digest_of(made))
-        if claim and self.claims and not self.claims.confirm(claim, run_id):
-            return self.passed_over(node, run_id)
-        warning = self.publish(node, identities, run_id, str(whole.digest), inputs)
-        self.tell(f"{node.name}: run {run_id[:8]} is done")
+            outcome = self.failed(execution, str(failure))
+        else:
+            outcome = self.succeeded(execution, run, made)
+        problem = self.keep_log(run_id)
+        store.untag(run_id, OWNER)
+        return replace(
+            outcome,
+            reason=with_attempts(execution.reason, execution.attempts),
+            warning=outcome.warning or problem,
+            started=execution.began,
+            seconds=execution.seconds,
+        )
+
+    def checked(self, execution: Execution, run: Run) -> tuple[manifest.Manifest | None, str | None]:
+        """The manifest of what a step that ended well left, or why that is no result."""
+        if OWNER not in run.data.tags:
+            return None, LEASE_LOST
+        if run.info.status not in ("RUNNING", "FINISHED"):
+            return None, f"ended its own run as {run.info.status}"
+        try:
+            outputs = Outputs(run.info.artifact_uri, execution.node.step.name)
+            return artifacts.check_names(outputs), None
+        except Damaged as error:
+            return None, f"left no complete outputs ({error}): does it end its work in `with step()`?"
+
+    def succeeded(self, execution: Execution, run: Run, made: manifest.Manifest) -> Outcome:
+        """The outcome of a step whose outputs are whole; published unless what it read has changed."""
+        node, run_id = execution.node, execution.run_id
+        self.made.add(run_id)
+        if run.info.status != "FINISHED":
+            self.world.store.end(run_id, "FINISHED")
+        digest = manifest.digest_of(made)
+        warning = self.changed_meanwhile(execution) or self.publish(execution, digest)
         return Outcome(
             node=node.name,
             step=node.step.name,
@@ -173,62 +165,68 @@ class ChildRuns:
             reason="",
             run_id=run_id,
             uri=f"runs:/{run_id}/{node.step.name}",
-            outputs=whole,
-            digest=whole.digest,
+            outputs=Outputs(run.info.artifact_uri, node.step.name, digest),
+            digest=digest,
             metrics=run.data.metrics,
             models=models_of(run),
             warning=warning or left_nothing(made),
         )
 
-    def publish(
-        self, node: Node, identities: Identities, run_id: str, digest: str, inputs: Inputs
-    ) -> str | None:
-        """Makes a run reusable, unless what it read may have changed while it ran: says so then."""
-        if self.handover.touched(inputs.logged.values()):
+    def changed_meanwhile(self, execution: Execution) -> str | None:
+        """Why a result is not reused later: it may be of what was there before or after a change."""
+        known = execution.known
+        if known.inputs and self.world.touched(known.inputs):
             return "the outputs that it read were written to while it ran, so it is not reused later"
-        if changed_meanwhile(identities, self.identities(node)):
+        self.world.look_again()
+        now = identified(self.world, execution.node, known.upstream).identities
+        if differ(known.identities, now):
             return "its code, data or packages changed while it ran, so it is not reused later"
-        warning = self.compare(node, identities, run_id, digest)
-        self.store.publish(run_id, identities, digest)
-        return warning
+        return None
 
-    def compare(self, node: Node, identities: Identities, run_id: str, digest: str) -> str | None:
-        """Marks runs of one identity whose outputs differ, and warns."""
-        equal = self.store.find(node.step.name, self.mode, fingerprint(identities[self.mode]))
-        others = [e.run_id for e in equal if e.outputs != digest and e.run_id != run_id]
-        if not others:
-            return None
-        self.store.tag(run_id, {NOT_DETERMINISTIC: f"run {others[0]} gave other outputs"})
-        self.store.tag(others[0], {NOT_DETERMINISTIC: f"run {run_id} gave other outputs"})
-        return f"not deterministic: run {others[0][:8]} of the same gave other outputs"
+    def publish(self, execution: Execution, digest: str) -> str | None:
+        """Makes a run reusable. Says so if runs of the same gave other outputs."""
+        known, store, run_id = execution.known, self.world.store, execution.run_id
+        others = [e.run_id for e in known.earlier if e.outputs != digest]
+        tags = lookup.published_tags(known.identities, digest, None)
+        if others:
+            tags[NOT_DETERMINISTIC] = f"run {others[0]} gave other outputs"
+            store.remark(others[0], {NOT_DETERMINISTIC: f"run {run_id} gave other outputs"})
+        lookup.publish(store, run_id, known.keys.values(), tags, execution.node.step.name)
+        if others:
+            return f"not deterministic: run {others[0][:8]} of the same gave other outputs"
+        return None
 
-    def failed(self, node: Node, run_id: str, failure: str) -> Outcome:
+    def failed(self, execution: Execution, failure: str) -> Outcome:
         """A run that nobody will reuse."""
-        status = "KILLED" if self.stopping.is_set() else "FAILED"
-        self.store.end(run_id, status, even_finished=True)
-        self.store.tag(run_id, {FAILURE: failure})
-        self.tell(f"{node.name}: run {run_id[:8]} {failure}")
+        store, run_id = self.world.store, execution.run_id
+        store.end(run_id, "KILLED" if self.stopping() or failure == LEASE_LOST else "FAILED")
+        store.tag(run_id, {FAILURE: failure})
+        store.untag(run_id, *execution.known.keys.values())
+        node = execution.node
+        lines = tuple(self.engine.last_lines(run_id))
         return Outcome(
-            node=node.name,
-            step=node.step.name,
-            state=State.FAILED,
-            reason="",
-            failure=failure,
-            run_id=run_id,
-            log=tuple(self.launcher.last_lines(run_id)),
+            node.name, node.step.name, State.FAILED, "", run_id=run_id, failure=failure, log=lines
         )
 
-    def passed_over(self, node: Node, run_id: str) -> Held:
-        """Our heartbeats did not reach the server for long: another orchestrator runs the step."""
-        self.store.end(run_id, "KILLED", even_finished=True)
-        self.tell(f"{node.name}: run {run_id[:8]} was taken for dead and is not published")
-        return Held(run_id, published=True)
+    def give_up(self, execution: Execution) -> None:
+        """Ends a run that an error of ours cut short, if the server still listens."""
+        with suppress(Exception):
+            if execution.run_id:
+                self.world.store.end(execution.run_id, "KILLED" if self.stopping() else "FAILED")
+                self.world.store.untag(execution.run_id, OWNER, *execution.known.keys.values())
+
+    def keep_log(self, run_id: str) -> str | None:
+        """Uploads what the step printed; that it cannot be kept is no reason to lose the result."""
+        log = self.engine.log(run_id)
+        try:
+            if log.exists():
+                self.world.store.log_file(run_id, log)
+        except (OSError, MlflowException) as error:
+            return f"its log could not be kept: {error}"
+        return None
 
 
-NOT_DETERMINISTIC = "workflow.not_deterministic"
-
-
-def left_nothing(made: Manifest) -> str | None:
+def left_nothing(made: manifest.Manifest) -> str | None:
     """A warning, since a step that writes elsewhere looks as if it were done."""
     return None if made else "it left nothing in the folder for its outputs"
 
@@ -238,7 +236,7 @@ def with_attempts(reason: str, attempts: int) -> str:
     return reason if attempts <= 1 else f"{reason}; {attempts} attempts"
 
 
-def changed_meanwhile(before: Identities, now: Identities) -> bool:
+def differ(before: Identities, now: Identities) -> bool:
     """Did the step's own files, its data or the packages change?
 
     Other files of the project do not matter here.

@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,12 +40,12 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
             return HELP_SHOWN
         request = make_request(project, workflow, given)
         check_request(project, request)
-        installed = read_environment(project, workflow.environment_file)
+        read_environment(project, workflow.environment_file)
     except WorkflowError as error:
         return refuse(error)
     # Here, because importing MLflow takes longer than all of the above.
     try:
-        from mlflow_workflow.launch.local.launcher import Launcher
+        from mlflow_workflow.launch.local.engine import LocalEngine
         from mlflow_workflow.launch.warm import fork_server
         from mlflow_workflow.run.session import run_request
 
@@ -54,12 +53,7 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # nothing has begun yet; from here on the session sees to signals
         return 128 + signal.SIGINT
 
-    server = fork_server.start(project, request, installed)
-    try:
-        return run_request(project, request, partial(Launcher, fork_server=server))
-    finally:
-        if server:
-            server.close()
+    return run_request(project, request, LocalEngine)
 
 
 def helps(project: Path, workflow: Workflow) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Why a step runs: what differs from the nearest earlier run of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_workflow.basics.durations import ago
@@ -12,7 +12,7 @@ from mlflow_workflow.identity.fingerprint import (
     summary,
 )
 from mlflow_workflow.server.earlier import Earlier
-from mlflow_workflow.server.recent_runs import Lately
+from mlflow_workflow.server.lookup import find_near
 from mlflow_workflow.server.store import Store
 
 MOST_DIFFERENCES = 4
@@ -32,13 +32,15 @@ class Nearest:
 
 
 def nearest_run(
-    store: Store, mode: str, identities: Mapping[str, Identity], lately: Lately
+    store: Store,
+    mode: str,
+    identities: Mapping[str, Identity],
+    recent: Callable[[], Sequence[Earlier]],
 ) -> Nearest | None:
     """The nearest earlier run, by a bounded number of indexed queries; None if there is none.
 
-    One query per ingredient finds the runs that differ in nothing else, however old. None can be
-    nearer than one that differs in a single ingredient; only without such a one the newest runs of
-    the step are looked at too.
+    One query per kind finds the runs that differ in nothing else, however old. None can be nearer than
+    one that differs in a single ingredient; only without such a one the `recent` runs are looked at too.
     """
     now, files = summary(identities[mode]), summary(identities[CODE])
 
@@ -49,13 +51,11 @@ def nearest_run(
         return equal_ingredients(now, earlier.summaries[mode]), same_files(earlier), earlier.started
 
     step = identities[mode].step
-    keys = near_keys(identities[CODE]).values()
-    best = max(
-        comparable(mode, (e for k in keys for e in store.find_near(step, k))), key=nearness, default=None
-    )
+    keys = dict.fromkeys(near_keys(identities[CODE]).values())
+    found = comparable(mode, (e for key in keys for e in find_near(store, step, key)))
+    best = max(found, key=nearness, default=None)
     if best is None or nearness(best)[0] < equal_ingredients(now, now) - 1:
-        others = comparable(mode, lately.runs(step))
-        best = max([*others, *([best] if best else [])], key=nearness, default=None)
+        best = max([*found, *comparable(mode, recent())], key=nearness, default=None)
     if best is None:
         return None
     return Nearest(best, tuple(differences(now, best.summaries[mode])), same_files(best))
@@ -67,7 +67,7 @@ def comparable(mode: str, found: Iterable[Earlier]) -> list[Earlier]:
 
 
 def in_words(nearest: Nearest | None) -> str:
-    """`alpha 0.5 → 0.7 (nearest: run 3f2a1b9c, 2 h ago)`; what would help comes first."""
+    """`alpha 0.5 → 0.7 (nearest: run 3f2a1b9c, 2 h ago)`; first of all what would help."""
     if nearest is None:
         return "not done yet"
     all_found = nearest.differences or ("a detail too long to show",)

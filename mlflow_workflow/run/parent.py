@@ -25,7 +25,7 @@ from mlflow_workflow.report.names import parent_name
 from mlflow_workflow.report.page import page
 from mlflow_workflow.report.table import escaped
 from mlflow_workflow.report.terminal import say
-from mlflow_workflow.run.execute import Execution
+from mlflow_workflow.run.execute import Loop
 from mlflow_workflow.server.first_use import make_tables
 from mlflow_workflow.server.patience import Patience
 from mlflow_workflow.server.store import Store
@@ -178,14 +178,14 @@ def requested(request: Request) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in swept}
 
 
-def facts_of(store: Store, run: Run, request: Request, code: Code, execution: Execution) -> Facts:
+def facts_of(store: Store, run: Run, request: Request, code: Code, loop: Loop) -> Facts:
     """What happened, once every node has its outcome."""
     return gather(
         request,
         code,
-        execution.outcomes,
-        execution.compared,
-        planned=execution.children is None,
+        loop.board.done,
+        loop.compared,
+        planned=loop.executions is None,
         run_id=run.info.run_id,
         experiment_id=store.experiment_id,
         started=(run.info.start_time or 0) / 1000,
@@ -202,7 +202,9 @@ def record_outcomes(store: Store, run: Run, found: Facts, folder: Path) -> None:
     if run.info.run_name == found.task or has_generated_name(run):  # else the user gave one
         tags[NAME] = encodable(parent_name(found))
     metrics = highlights.parent_metrics(found)
-    store.record(run.info.run_id, highlights.best_parameters(found), metrics, tags)
+    store.log_parameters(run.info.run_id, highlights.best_parameters(found))
+    store.log_metrics(run.info.run_id, metrics)
+    store.tag(run.info.run_id, tags)
     files = {"workflow.json": to_json(found), "workflow.html": page(found)}
     if found.sweep:
         files["leaderboard.txt"] = ending.board(found, found.sweep)

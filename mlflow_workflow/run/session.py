@@ -2,8 +2,11 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -16,37 +19,51 @@ from mlflow_workflow.basics.scratch import scratch_folder
 from mlflow_workflow.identity.code import Code
 from mlflow_workflow.identity.patch import PATCH, patch
 from mlflow_workflow.identity.project_state import Surroundings, read_surroundings
-from mlflow_workflow.launch.local.launcher import Launcher, step_environment
+from mlflow_workflow.launch.engine import Engine
 from mlflow_workflow.outputs.artifacts import fetch_data
 from mlflow_workflow.outputs.handover import HandOver
 from mlflow_workflow.project.named_data import data_uris
 from mlflow_workflow.project.request import Request
 from mlflow_workflow.report import ending
 from mlflow_workflow.report.facts import Facts
-from mlflow_workflow.report.outcome import State
-from mlflow_workflow.report.terminal import Terminal, say
+from mlflow_workflow.report.outcome import Outcome, State
+from mlflow_workflow.report.terminal import Progress, Running, Terminal, say
 from mlflow_workflow.run import parent, registry
-from mlflow_workflow.run.candidates import Candidates
-from mlflow_workflow.run.child import ChildRuns, Provenance
-from mlflow_workflow.run.execute import Execution
+from mlflow_workflow.run.board import Board
+from mlflow_workflow.run.child import Children, Provenance
+from mlflow_workflow.run.decide import Policy
+from mlflow_workflow.run.execute import Loop
+from mlflow_workflow.run.gather import World
 from mlflow_workflow.run.interrupts import signals_raise
-from mlflow_workflow.run.outlook import Outlook
+from mlflow_workflow.run.workers import Workers
 from mlflow_workflow.server.heartbeat import close_debris, heartbeats
-from mlflow_workflow.server.lease import Claims
+from mlflow_workflow.server.lookup import RECENT_RUNS, add_recent
 from mlflow_workflow.server.patience import Patience
+from mlflow_workflow.server.store import Store
 from mlflow_workflow.server.tracking import open_store, store_paths
 
-MakeLauncher = Callable[[Path, str, Path], Launcher]
+WORKERS = 4
+
+
+class MakeEngine(Protocol):
+    """Makes the engine of an invocation: see Engine."""
+
+    def __call__(
+        self, project: Path, experiment_id: str, folder: Path, *, notify: Callable[[], None]
+    ) -> Engine:
+        """The engine; `folder` is a temporary one."""
+
+
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 
-def run_request(project: Path, request: Request, launcher: MakeLauncher) -> int:
+def run_request(project: Path, request: Request, engine: MakeEngine) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
     patience = parent.server_patience()
     with scratch_folder() as folder, signals_raise():
         try:
             with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
-                session = Session(project, request, run, folder, launcher=launcher, patience=patience)
+                session = Session(project, request, run, folder, engine=engine, patience=patience)
                 return session.run_to_end()
         except WorkflowError as error:
             say(without_credentials(f"Error: {error}"))
@@ -73,22 +90,21 @@ class Session:
         run: Run,
         folder: Path,
         *,
-        launcher: MakeLauncher,
+        engine: MakeEngine,
         patience: Patience,
     ) -> None:
         self.project, self.request, self.parent, self.folder = project, request, run, folder
-        self.launcher = launcher
+        self.engine = engine
         self.store = open_store(run, request, patience)
         self.store_paths = store_paths(self.store)
         self.dry = request.flag("dry_run")
         self.terminal = Terminal(request.flag("quiet"), request.flag("verbose"))
         self.fetched: Mapping[str, Path] = {}
-        self.children: ChildRuns | None = None
         self.patching = threading.Lock()
 
     def run_to_end(self) -> int:
         """Executes the request and ends the parent run, whose heart beats all the while."""
-        with heartbeats(self.store, self.alive):
+        with heartbeats(self.store, self.parent.info.run_id):
             self.fetched = fetch_data(self.data_uris(), self.folder)
             code = self.execute()
             parent.end(self.store.patience, "FAILED" if code == FAILED else "FINISHED")
@@ -103,15 +119,12 @@ class Session:
             self.tell(f"run {run_id[:8]} was left open by an orchestrator that died: closed")
         if changes := None if self.dry else self.patch(around.code):
             self.store.log_file(self.parent.info.run_id, changes)
-        execution, terminal = self.execution(), self.terminal
-        outlook = Outlook(execution, terminal.verbose, drawn=terminal.moves)
-        with (
-            step_environment(self.folder),
-            terminal.watching(outlook.progress),
-        ):
-            outcomes = execution.run()
-        found = parent.facts_of(self.store, self.parent, self.request, around.code, execution)
-        parent.record_outcomes(self.store, self.parent, found, self.folder / "report")
+        loop = self.loop(around)
+        with self.terminal.watching(partial(self.progress, loop)):
+            outcomes = loop.run()
+        remember_recent(self.store, outcomes)
+        found = parent.facts_of(self.store, self.parent, self.request, around.code, loop)
+        self.record(found)
         ending.tell(self.terminal, found, self.request.settings["plan_format"] == "json")
         if self.dry:
             would_run = any(o.state in (State.RUN, State.DEPENDS) for o in outcomes.values())
@@ -119,35 +132,62 @@ class Session:
         done = all(outcome.settled for outcome in outcomes.values()) and self.register(found)
         return DONE if done else FAILED
 
-    def execution(self) -> Execution:
+    def loop(self, around: Surroundings) -> Loop:
         """The loop over the nodes of the request, ready to run."""
-        mode = self.request.settings["match"]
+        request, workers = self.request, Workers(WORKERS)
         handover = HandOver(self.folder)
-        candidates = Candidates(self.store, mode, handover, marks=not self.dry)
-        execution = Execution(
-            store=self.store,
-            candidates=candidates,
-            look=self.look,
-            mode=mode,
-            nodes={node.name: node for node in self.request.nodes},
-            folder=self.folder,
+        mode = request.settings["match"]
+        world = World(self.store, mode, handover, self.look, dry=self.dry, state=around)
+        loop = Loop(
+            world=world,
+            board=Board({node.name: node for node in request.nodes}),
+            workers=workers,
+            policy=Policy(dry=self.dry, waits=request.flag("wait")),
             tell=self.tell,
-            jobs=self.request.jobs,
-            keep_going=self.request.keep_going,
+            keep_going=request.keep_going,
         )
         if not self.dry:
-            waits = self.request.flag("wait")
-            execution.children = self.children = ChildRuns(
-                store=self.store,
-                launcher=self.launcher(self.project, self.store.experiment_id, self.folder),
-                claims=Claims(self.store, candidates.is_bad, self.tell) if waits else None,
-                mode=mode,
-                handover=handover,
-                provenance=self.provenance,
-                identities=execution.identities,
-                tell=self.tell,
+            engine = self.engine(
+                self.project, self.store.experiment_id, self.folder, notify=workers.wake
             )
-        return execution
+            waits = request.flag("wait")
+            children = Children(world, engine, waits, self.provenance, stopping=lambda: loop.stopping)
+            loop.act(children, request.jobs)
+        return loop
+
+    def progress(self, loop: Loop) -> Progress:
+        """How far it is now; `verbose` follows the log of a step to its end, too."""
+        executions = loop.executions
+        running = list(executions.running.values()) if executions else []
+        shown = [
+            Running(
+                node=each.node.name,
+                seconds=time.time() - each.began,
+                expected=self.expected(loop.world, each.node.step.name),
+                log=executions.children.engine.log(each.run_id),
+            )
+            for each in running
+            if executions
+        ]
+        return Progress(len(loop.board.done), len(loop.board.nodes), shown)
+
+    def expected(self, world: World, step: str) -> float:
+        """How long a step took lately: not worth waiting for a server."""
+        if not self.terminal.moves:
+            return 0.0
+        try:
+            return world.usual_seconds(step)
+        except (MlflowException, ServerGone):
+            return 0.0
+
+    def record(self, found: Facts) -> None:
+        """Keeps the reports. That they cannot be stored does not undo what was done."""
+        try:
+            parent.record_outcomes(self.store, self.parent, found, self.folder / "report")
+        except (OSError, MlflowException) as error:
+            self.terminal.say(
+                f"Warning: the reports could not be stored: {without_credentials(str(error))}"
+            )
 
     def register(self, found: Facts) -> bool:
         """Registers the model, if the user wants it; says why and gives False if that cannot be."""
@@ -159,10 +199,6 @@ class Session:
             self.terminal.say(f"Error: {error}")
             return False
         return True
-
-    def alive(self) -> list[str]:
-        """The runs whose leases this process keeps."""
-        return [self.parent.info.run_id, *(self.children.running if self.children else ())]
 
     def data_uris(self) -> set[str]:
         """The data that `path` parameters name by URI."""
@@ -216,3 +252,13 @@ class Session:
         """A line for an event; a plan as JSON must stay JSON."""
         if self.request.settings["plan_format"] == "table" or not self.dry:
             self.terminal.tell(line)
+
+
+def remember_recent(store: Store, outcomes: Mapping[str, Outcome]) -> None:
+    """The runs that were made are the newest of their steps from now on."""
+    made: dict[str, list[str]] = {}
+    for outcome in outcomes.values():
+        if outcome.state == State.RAN and outcome.run_id:
+            made.setdefault(outcome.step, []).insert(0, outcome.run_id)
+    for step, run_ids in made.items():
+        add_recent(store, step, run_ids[:RECENT_RUNS])

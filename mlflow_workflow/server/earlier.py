@@ -1,4 +1,4 @@
-"""Runs of the tracking server as the workflow knows them."""
+"""Published runs as the workflow knows them."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlflow_workflow.identity.fingerprint import Summary
-from mlflow_workflow.server.tags import BANNED, COMMIT, IDENTITY, OUTPUTS, UNUSABLE, USER
+from mlflow_workflow.server.tags import BANNED, COMMIT, IDENTITY, OUTPUTS, RECORD, UNUSABLE, USER
 
 if TYPE_CHECKING:  # a refusal need not wait for MLflow
     from mlflow.entities import Run
@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # a refusal need not wait for MLflow
 class Earlier:
     """A published run. `started` is in seconds since 1970, `seconds` how long it took.
 
-    `unusable` says why it must not be reused, if something is wrong with it.
+    `outputs` is the digest of its outputs, `record` that of what it was seen to use, if it has one.
+    `banned` and `damaged` say why it must not be reused; of a damaged one the digest is still true.
+    `keys` are those of all its tags.
     """
 
     run_id: str
@@ -28,10 +30,18 @@ class Earlier:
     outputs: str
     user: str
     commit: str | None
-    unusable: str | None
+    banned: str | None
+    damaged: str | None
+    record: str | None
     summaries: Mapping[str, Summary]
     metrics: Mapping[str, float]
     models: tuple[str, ...] = ()
+    keys: frozenset[str] = frozenset()
+
+    @property
+    def unusable(self) -> str | None:
+        """Why it must not be reused, if something is wrong with it."""
+        return self.banned or self.damaged
 
     @property
     def age(self) -> float:
@@ -43,7 +53,7 @@ def earlier(run: "Run") -> Earlier:
     """What the workflow needs to know of a published run."""
     tags = run.data.tags
     started, ended = run.info.start_time or 0, run.info.end_time or run.info.start_time or 0
-    banned = f"banned: {tags[BANNED]}" if BANNED in tags else None
+    unknown = None if OUTPUTS in tags else "nobody knows what its outputs were"
     return Earlier(
         run_id=run.info.run_id,
         experiment_id=run.info.experiment_id,
@@ -53,14 +63,13 @@ def earlier(run: "Run") -> Earlier:
         outputs=tags.get(OUTPUTS, ""),
         user=tags.get(USER, ""),
         commit=tags.get(COMMIT),
-        unusable=banned or tags.get(UNUSABLE),
-        summaries={
-            key.removeprefix(f"{IDENTITY}."): read_summary(value)
-            for key, value in tags.items()
-            if key.startswith(f"{IDENTITY}.")
-        },
+        banned=f"banned: {tags[BANNED]}" if BANNED in tags else unknown,
+        damaged=tags.get(UNUSABLE),
+        record=tags.get(RECORD),
+        summaries=read_summaries(tags.get(IDENTITY, "")),
         metrics=run.data.metrics,
         models=models_of(run),
+        keys=frozenset(tags),
     )
 
 
@@ -69,10 +78,13 @@ def models_of(run: "Run") -> tuple[str, ...]:
     return tuple(output.model_id for output in run.outputs.model_outputs) if run.outputs else ()
 
 
-def read_summary(text: str) -> Summary:
-    """The summary in a tag; none if somebody edited it beyond recognition."""
+def read_summaries(text: str) -> dict[str, Summary]:
+    """What a run was made of, by what counts as the code; nothing if the tag is not ours any more."""
     try:
-        kinds: Any = json.loads(text)
+        found: Any = json.loads(text)
     except ValueError:
         return {}
-    return {k: v for k, v in kinds.items() if isinstance(v, dict)} if isinstance(kinds, dict) else {}
+    if not isinstance(found, dict) or not all(isinstance(kind, dict) for kind in found.values()):
+        return {}
+    commit = found.pop("commit", {})
+    return {"code": found, "commit": {**found, "code": commit}}

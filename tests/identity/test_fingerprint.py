@@ -98,7 +98,7 @@ def test_runs_that_differ_in_one_parameter_have_a_near_key_in_common(
     here, there = (
         replace(identity, parameters={**identity.parameters, name: value}) for value in (one, other)
     )
-    assert near_keys(here)[f"parameters.{name}"] == near_keys(there)[f"parameters.{name}"]
+    assert near_keys(here)["parameters"] == near_keys(there)["parameters"]
 
 
 # -- the same in every process, and in years

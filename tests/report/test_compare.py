@@ -64,7 +64,7 @@ def test_only_parameters_that_differ_are_columns(example: Project) -> None:
 def published(client: MlflowClient, number: int, folds: tuple[float, ...]) -> str:
     """A run as train leaves it."""
     tags = {"workflow.published": "train", "mlflow.source.git.commit": "c" * 40}
-    tags["mlflow.workflow.identity.commit"] = '{"parameters": {"seed": 0, "alpha": 1}}'
+    tags["mlflow.workflow.identity"] = '{"parameters": {"seed": 0, "alpha": 1}}'
     run = client.create_run("0", tags={**tags, "pairs.accuracy_fold": "same"}).info.run_id
     client.log_batch(
         run,

@@ -14,7 +14,7 @@ import pytest
 from mlflow_workflow.identity import environment
 from mlflow_workflow.identity.fingerprint import Summary, differences
 from mlflow_workflow.run.explain import in_words
-from mlflow_workflow.server.recent_runs import Lately
+from mlflow_workflow.server import lookup
 from mlflow_workflow.server.store import Store
 from tests.conftest import Project
 from tests.in_process import quick_project, run
@@ -236,47 +236,31 @@ def test_a_plan_says_what_is_banned_deleted_or_damaged(done_once: Project) -> No
 # -- however many runs there are
 
 
-@pytest.fixture
-def asked_lately(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps of which the newest runs were asked for, which reads every published run."""
+def test_why_is_told_by_queries_whose_number_does_not_depend_on_the_differences(
+    done_once: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
-    original = Store.find_lately
+    original = lookup.find_recent
 
-    def counted(store: Store, step: str, most: int = 100) -> object:
+    def counted(store: Store, step: str) -> object:
         asked.append(step)
-        return original(store, step, most)
+        return original(store, step)
 
-    monkeypatch.setattr(Store, "find_lately", counted)
-    return asked
-
-
-def test_a_run_that_differs_in_one_ingredient_is_explained_without_reading_all_runs(
-    done_once: Project, asked_lately: list[str]
-) -> None:
-    asked_lately.clear()
-    done = run(done_once, "join", "--sweep", "{factor: [3, 4], text: [one, two]}")
+    monkeypatch.setattr(lookup, "find_recent", counted)
+    done = run(done_once, "--sweep", "{factor: [3, 4], text: [one, two]}", "--dry_run", "true")
     assert "factor 2.0 → 3.0" in done.text and "text plain → one" in done.text
-    assert asked_lately == ["join"]  # its first combination alone differs in both inputs
+    assert sorted(asked) == sorted(set(asked)), "the newest runs of a step are asked for once"
 
 
-def test_what_reads_all_runs_is_asked_once_for_each_step(
-    done_once: Project, asked_lately: list[str]
-) -> None:
-    asked_lately.clear()
-    run(done_once, "--sweep", "{factor: [3, 4], text: [one, two]}", "--dry_run", "true")
-    assert sorted(asked_lately) == sorted(set(asked_lately))
-
-
-def test_runs_of_this_invocation_are_among_the_newest(done_once: Project) -> None:
+def test_runs_of_an_invocation_are_the_newest_of_their_step_in_the_next(done_once: Project) -> None:
     project = done_once
-    lately = Lately(Store(project.client, project.uri, "0", ("0",)))
-    first = [earlier.run_id for earlier in lately.runs("left")]
+    store = Store(project.client, project.uri, "0", ("0",))
+    first = [earlier.run_id for earlier in lookup.find_recent(store, "left")]
     run(project, "left", "--factor", "9")
     new = project.children("left")[0].info.run_id
-    assert [earlier.run_id for earlier in lately.runs("left")] == first
-    lately.add("left", project.parents()[0].info.run_id)  # was never published
-    lately.add("left", new)
-    assert [earlier.run_id for earlier in lately.runs("left")] == [new, *first]
+    assert [earlier.run_id for earlier in lookup.find_recent(store, "left")] == [new, *first]
+    project.client.delete_run(new)
+    assert [earlier.run_id for earlier in lookup.find_recent(store, "left")] == first
 
 
 def fill(project: Project, count: int) -> None:

@@ -9,12 +9,9 @@ import pytest
 
 from mlflow_workflow.identity.code import Code
 from mlflow_workflow.run import session
-from mlflow_workflow.run.child import ChildRuns
 from mlflow_workflow.run.session import Session
 from mlflow_workflow.server.tags import NOTE
-from tests import in_process
 from tests.conftest import Project, new_project
-from tests.started import rows
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +54,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Proj
     [
         ("exit", "FAILED", "gather failed"),
         ("kill", "FAILED", "gather failed"),
-        ("lie", "FAILED", "gather left no complete outputs"),
+        ("lie", "FAILED", "gather ended its own run as FAILED"),
         ("nothing", "FAILED", "gather left no complete outputs"),
     ],
 )
@@ -112,35 +109,6 @@ def test_a_command_that_ended_its_own_run_failed_and_the_run_says_so(project: Pr
     assert done.code == 1, done.text
     assert "the step ended its own run as KILLED" in done.text
     assert "exit code 0" not in done.text
-
-
-def test_after_a_failure_not_even_a_pin_is_looked_at(example: Project) -> None:
-    example.write("steps/gather.py", "raise SystemExit(1)")
-    done = in_process.run(example, "join", "--right", str(example.folder))
-    assert done.states() == {
-        "gather": "failed",
-        "left": "skipped",
-        "right": "skipped",
-        "join": "skipped",
-    }
-
-
-def test_the_heart_of_a_run_stops_only_after_nobody_owns_it(
-    example: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    owned: list[object] = []
-
-    class Hearts(set[str]):
-        def discard(self, run_id: str) -> None:
-            query = "select run_uuid from tags where key = 'workflow.owner' and run_uuid = ?"
-            owned.append(rows(example, query, run_id))
-
-    def children(**given: object) -> ChildRuns:
-        return ChildRuns(**given, running=Hearts())  # type: ignore[arg-type]
-
-    monkeypatch.setattr(session, "ChildRuns", children)
-    assert in_process.run(example, "gather").code == 0
-    assert owned == [[]]
 
 
 def test_uncommitted_changes_that_could_not_be_kept_are_kept_the_next_time(

@@ -6,6 +6,7 @@ sequences in processes of their own.
 
 import json
 import random
+import shlex
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -15,10 +16,12 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from mlflow_workflow.launch.calls import command_of
+from mlflow_workflow.launch.engine import Job
 from mlflow_workflow.project.parameters import step_values
 from tests import in_process
 from tests.conftest import Done, Project
-from tests.in_process import command_of, environment_of, execute, quick_project, workflow_of
+from tests.in_process import environment_of, execute, quick_project, workflow_of
 
 LENGTH = 20
 STEPS = ("gather", "left", "right", "join", "shout")
@@ -53,7 +56,8 @@ class Fresh:
             read = {above: made[above][1] for above in step.upstream}
             key = repr((name, values[name], content(project.folder), read))
             if key not in self.known:
-                words = command_of(project.folder, step, {**values[name], **folders})
+                job = Job("fresh", step, {**values[name], **folders})
+                words = shlex.split(command_of(job, project.folder.parent))
                 self.known[key] = self.execute(project, name, words)
             made[name] = self.known[key]
         return {name: found for name, (_, found) in made.items()}
