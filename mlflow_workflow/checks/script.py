@@ -73,7 +73,7 @@ def read_script(file: Path) -> Script:
     return Script(
         docstring=ast.get_docstring(tree, clean=False),
         options={o.names[0]: o for o in options if o.names} if command else None,
-        complete=plain and set(said) <= {"help", "name", "short_help", "epilog"},
+        complete=plain and set(said) <= {"cls", "help", "name"} and is_ours(said.get("cls")),
         help_is_docstring=isinstance(text := said.get("help"), ast.Name) and text.id == "__doc__",
     )
 
@@ -85,6 +85,11 @@ def described(project: Path, step: Step) -> tuple[str, Mapping[str, str]]:
     script = read_script(project / name)
     helps = {option: found.help for option, found in (script.options or {}).items()}
     return (script.docstring or "").strip().partition("\n")[0], helps
+
+
+def is_ours(cls: ast.expr | None) -> bool:
+    """Is a command's class click's own or the engine's, which take options as they stand?"""
+    return cls is None or last_name(cls) == "StepCommand"
 
 
 def is_main(node: ast.stmt) -> bool:

@@ -103,19 +103,17 @@ def step_values(workflow: Workflow, overrides: Mapping[str, str], configs: Itera
     return values
 
 
-def override_names(workflow: Workflow) -> dict[str, str]:
-    """Every name that -P may set beside main's own, and what it sets, in words."""
-    names = {name: f"pin step {name}: a run id, runs:/…, folder or URI" for name in workflow.steps}
-    for step in workflow.steps.values():
-        for parameter in step.own_parameters.values():
-            names.setdefault(parameter.name, f"{parameter.name} of every step that declares it")
-            names[f"{step.name}.{parameter.name}"] = describe(parameter)
-    return names
+def override_names(workflow: Workflow) -> list[str]:
+    """Every name that -P may set beside main's own: a step to pin, a parameter bare or dotted."""
+    own = [(step.name, name) for step in workflow.steps.values() for name in step.own_parameters]
+    both = (form for step, name in own for form in (name, f"{step}.{name}"))
+    return list(dict.fromkeys([*workflow.steps, *both]))
 
 
 def describe(parameter: Parameter) -> str:
     """`int, default 5` or `path, required`."""
-    given = "required" if parameter.default is None else f"default {parameter.default!r}"
+    empty = "''"
+    given = "required" if parameter.default is None else f"default {parameter.default or empty}"
     return f"{parameter.type}, {given}"
 
 

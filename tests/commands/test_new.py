@@ -1,6 +1,7 @@
 """A project of one's own: made in a moment, complete, and nothing of anybody's is overwritten."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -74,6 +75,18 @@ def test_of_an_engine_that_nobody_installed_it_has_a_copy_and_is_told_so(tmp_pat
     done = command(tmp_path, "new", "own")
     assert "a copy in mlflow_workflow/, because the one that runs was not installed" in done.text
     assert (tmp_path / "own/mlflow_workflow/report/pages/workflow.html").is_file()
+
+
+def test_the_help_of_its_steps_shows_the_defaults_of_mlproject(made: Path) -> None:
+    text = Project(made, "").command(sys.executable, "-m", "steps.train", "--help").text
+    assert "Train a random forest to tell the cultivars apart." in text
+    assert re.search(r"^  --trees INTEGER +of the forest +\[required\]$", text, re.MULTILINE)
+    assert text.rstrip().endswith(
+        "What MLproject gives, if nobody else does:\n"
+        "  --split  outputs of split\n"
+        "  --trees  int, default 100\n"
+        "  --seed   int, default 0"
+    )
 
 
 @pytest.mark.slow

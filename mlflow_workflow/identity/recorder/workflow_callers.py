@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RECORD = "WORKFLOW_RECORD"
-IMPORTER = "<frozen importlib"
+IMPORTER, START = "<importer>", "<start>"
+"""For `caller` the import system, and Python itself before any code runs."""
+IMPORTERS = {
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    "zipimport",
+}
 UNSEEN_FLAGS = "IES"
 """Of Python, which make it pass over PYTHONPATH or `sitecustomize`."""
 
@@ -27,19 +35,25 @@ def absolute(path: str) -> str:
 
 def is_import() -> bool:
     """Does the import system do what is noted, or Python itself when it starts?"""
-    return caller().startswith(IMPORTER) or not caller()
+    return caller() in (IMPORTER, START)
 
 
 def caller(*passed_over: str) -> str:
-    """The file of the code that does what is noted, but for files that begin so; else nothing."""
+    """The file of the code that does what is noted, but for files that begin so."""
     frame: FrameType | None = sys._getframe(1)
     while frame:
-        file = frame.f_code.co_filename
-        is_package = "-packages/" in file
-        if not file.startswith(HERE) and (is_package or not file.startswith(passed_over or "\0")):
+        # Not the code of the frame: to look at that is an event by itself.
+        names = frame.f_globals
+        file = IMPORTER if names.get("__name__") in IMPORTERS else str(names.get("__file__", "?"))
+        if not file.startswith((HERE, *passed_over)) or is_package(file):
             return file
         frame = frame.f_back
-    return ""
+    return START
+
+
+def is_package(file: str) -> bool:
+    """Is it a file of an installed package, and none of ours?"""
+    return "-packages/" in file and not file.startswith(HERE)
 
 
 def is_python(program: str) -> bool:

@@ -44,6 +44,7 @@ class Recorder:
         self.installed = (*self.sites, LIBRARY)
         self.lines: dict[tuple[str, str], bytes] = {}
         self.seen: set[str] = set()
+        self.path: list[str] = []
         self.events: dict[str, Callable[..., None]] = {
             "open": self.opened,
             "os.listdir": self.listed,
@@ -92,29 +93,34 @@ class Recorder:
         if place in self.seen or place.startswith(self.folder):
             return
         self.seen.add(place)
-        known = self.inside(place) or (os.path.realpath(place) if is_import() else None)
+        loads = is_import()
+        known = self.inside(place) or (os.path.realpath(place) if loads else None)
         if known and not known.startswith(self.installed):
             self.note_file("r", known)
+            if loads:
+                self.note_roots()
 
     def listed(self, path: Path = None) -> None:
         """A folder is listed; not by the import system, which does so on every way it looks."""
+        if is_import():
+            return
         if isinstance(path, int):
             place = os.path.realpath(f"/proc/self/fd/{path}")
         else:
             place = absolute(os.fsdecode(path or "."))
-        known = self.inside(place)
-        if known and not known.startswith(self.installed) and not is_import():
+        known = None if f"{place}/".startswith(self.installed) else self.inside(place)
+        if known and not f"{known}/".startswith(self.installed):
             self.note_file("l", known)
 
     def imported(self, name: str, file: str | None, *_: object) -> None:
         """A module is looked for; or a compiled one is loaded, from this file."""
         if file is not None:
             self.read(file)
-        elif ("i", name) not in self.lines and self.is_ours(caller(IMPORTER)):
+            return
+        first = name.partition(".")[0]
+        known = first in self.seen or first in sys.stdlib_module_names
+        if not known and ("i", name) not in self.lines and self.is_ours(caller(IMPORTER)):
             self.note("i", name)
-            for place in sys.path:
-                if os.path.isdir(place or ".") and not f"{place}/".startswith(self.installed):
-                    self.note("d", absolute(place or "."))
 
     def made(self, path: Path, *_: object) -> None:
         """A file or folder of the project comes into being, or gets a new content."""
@@ -179,6 +185,14 @@ class Recorder:
         """Does a word of a command name something in the project?"""
         place = absolute(word.strip("'\""))
         return place.startswith(self.tops) and os.path.lexists(place)
+
+    def note_roots(self) -> None:
+        """Notes where modules are looked for, but for where packages are installed."""
+        if sys.path != self.path:
+            self.path = [*sys.path]
+            for place in self.path:
+                if os.path.isdir(place or ".") and not f"{place}/".startswith(self.installed):
+                    self.note("d", absolute(place or "."))
 
     def note_file(self, kind: str, path: str, since: int = 0) -> None:
         """Notes a path with the state it is in now; nothing of what is no file or folder.

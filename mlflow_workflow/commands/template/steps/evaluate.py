@@ -14,10 +14,11 @@ import skops.io
 from sklearn.metrics import accuracy_score
 
 from mlflow_workflow.step import step
+from mlflow_workflow.step_command import StepCommand
 from steps.split import TARGET
 
 
-@click.command(help=__doc__)
+@click.command(cls=StepCommand, help=__doc__)
 @click.option("--split", required=True, type=click.Path(path_type=Path))
 @click.option("--train", required=True, type=click.Path(path_type=Path))
 def main(split: Path, train: Path) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from mlflow_workflow.step import step
+from mlflow_workflow.step_command import StepCommand
 
 TARGET = "cultivar"
 
@@ -24,7 +25,7 @@ def parts(table: pd.DataFrame, test_share: float, seed: int) -> tuple[pd.DataFra
     return train, test
 
 
-@click.command(help=__doc__)
+@click.command(cls=StepCommand, help=__doc__)
 @click.option("--input", "file", required=True, type=click.Path(path_type=Path), help="a CSV file")
 @click.option("--test_share", required=True, type=float, help="of the rows, to judge by")
 @click.option("--seed", required=True, type=int, help="of what is drawn by chance")

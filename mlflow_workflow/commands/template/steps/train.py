@@ -13,6 +13,7 @@ import skops.io
 from sklearn.ensemble import RandomForestClassifier
 
 from mlflow_workflow.step import step
+from mlflow_workflow.step_command import StepCommand
 from steps.split import TARGET
 
 
@@ -22,7 +23,7 @@ def fitted(table: pd.DataFrame, trees: int, seed: int) -> RandomForestClassifier
     return forest.fit(table.drop(columns=TARGET), table[TARGET])
 
 
-@click.command(help=__doc__)
+@click.command(cls=StepCommand, help=__doc__)
 @click.option("--split", required=True, type=click.Path(path_type=Path))
 @click.option("--trees", required=True, type=int, help="of the forest")
 @click.option("--seed", required=True, type=int, help="of what is drawn by chance")
