@@ -1,10 +1,11 @@
-"""The README's code blocks: what they are, and what their commands print now.
+"""The code blocks of README.md and docs/: what they are, and what their commands print now.
 
     python -m tests.readme
 
-runs them in a fresh clone and writes what they print into README.md. test_readme.py compares instead.
-Blocks of `console` are run, `$ ` before a command. Blocks that begin with `# <file>` are written to that
-file (to the end of MLproject). Blocks of `bash` set a machine up; test_environments.py runs the first.
+runs them, page after page in one fresh clone, and writes what they print into the pages. test_readme.py
+compares instead. Blocks of `console` are run, `$ ` before a command. Blocks that begin with `# <file>`
+are written to that file (to the end of MLproject). Blocks of `bash` set a machine up;
+test_environments.py runs the first.
 """
 
 import os
@@ -13,12 +14,24 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conftest import ROOT, begin_repository, copy_own_files
 
 README = ROOT / "README.md"
+FIRST = ("parameters", "sweeps", "reuse", "own-project")
+"""The pages with commands, in the order in which a reader who types them all gets what they show."""
+PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in FIRST)]
+PAGES += sorted({*(ROOT / "docs").glob("*.md")} - {*PAGES})
+KEPT = {n: v for n, v in os.environ.items() if not n.startswith(("MLFLOW", "GIT_"))}
+ENVIRONMENT = {
+    **KEPT,
+    **{f"GIT_{who}_{what}": "ann" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{KEPT['PATH']}",
+    "LOGNAME": "ann",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -42,14 +55,20 @@ class Block:
             yield command, shown
 
 
-def blocks(text: str | None = None) -> list[Block]:
-    """The blocks of README.md in order."""
-    return [Block(*found) for found in BLOCK.findall(text or README.read_text(encoding="utf-8"))]
+def blocks(page: Path) -> list[Block]:
+    """The blocks of a page in order."""
+    return [Block(*found) for found in BLOCK.findall(page.read_text(encoding="utf-8"))]
+
+
+def run_or_written() -> list[Block]:
+    """The blocks of all pages that somebody who follows them types, or writes to a file."""
+    every = [block for page in PAGES for block in blocks(page)]
+    return [block for block in every if block.language == "console" or block.file]
 
 
 def setup_commands() -> list[str]:
     """The two commands that set a machine up: to run the main job, and to pass the tests."""
-    return [block.text.strip() for block in blocks() if block.language == "bash"][:2]
+    return [block.text.strip() for block in blocks(README) if block.language == "bash"][:2]
 
 
 def write_file(block: Block, project: Path) -> None:
@@ -61,25 +80,34 @@ def write_file(block: Block, project: Path) -> None:
     file.write_text(f"{before}\n{text}" if before else text, encoding="utf-8")
 
 
-def printed(command: str, project: Path) -> str:
-    """What a command prints, both streams, without MLflow's log lines."""
-    python = Path(sys.executable).parent
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("MLFLOW", "GIT_"))}
-    identity = {
-        f"GIT_{who}_{what}": "you" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
-    environment = {**kept, **identity, "PATH": f"{python}{os.pathsep}{kept['PATH']}", "LOGNAME": "ann"}
-    environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=project,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    return without_log_lines(done.stdout.decode()).replace(str(project), "…")
+@dataclass
+class Reader:
+    """Somebody who types the commands of the pages, one after the other, in one shell."""
+
+    project: Path
+    exported: dict[str, str] = field(default_factory=dict)
+
+    def printed(self, command: str) -> str:
+        """What a command prints, both streams, without MLflow's log lines."""
+        if match := re.fullmatch(r"export (\w+)=(\S+)", command):
+            self.exported[match[1]] = match[2]
+            return ""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.project,
+            env={**ENVIRONMENT, **self.exported},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        text = without_log_lines(done.stdout.decode())
+        return text.replace(str(self.project), "…").replace(str(self.project.parent), "…")
+
+    def newly_printed(self, block: Block) -> str:
+        """A block of commands with what they print now."""
+        every = [(command, self.printed(command)) for command, _ in block.commands()]
+        return "\n".join(f"$ {command}\n{text}" if text else f"$ {command}" for command, text in every)
 
 
 def without_log_lines(text: str) -> str:
@@ -103,27 +131,20 @@ def fresh_clone(folder: Path) -> Path:
     return project
 
 
-def renewed(project: Path) -> list[tuple[str, str]]:
-    """Each block of commands, and the same commands with what they print now."""
-    found = []
-    for block in blocks():
-        if block.file:
-            write_file(block, project)
-        if block.language == "console":
-            runs = [f"$ {command}\n{printed(command, project)}" for command, _ in block.commands()]
-            found.append((block.text, "\n".join(runs)))
-    return found
-
-
 def main() -> None:
-    """Writes what the commands print now into README.md."""
+    """Writes what the commands print now into the pages."""
     with tempfile.TemporaryDirectory() as folder:
-        new = renewed(fresh_clone(Path(folder)))
-    # Read again: somebody may have written in it meanwhile.
-    text = README.read_text(encoding="utf-8")
-    for before, after in new:
-        text = text.replace(f"```console\n{before}```", f"```console\n{after}```", 1)
-    README.write_text(text, encoding="utf-8")
+        reader = Reader(fresh_clone(Path(folder)))
+        for page in PAGES:
+            for block in blocks(page):
+                if block.file:
+                    write_file(block, reader.project)
+                if block.language == "console":
+                    before, after = block.text, reader.newly_printed(block).rstrip("\n") + "\n"
+                    # Read again: somebody may have written in it meanwhile.
+                    text = page.read_text(encoding="utf-8")
+                    text = text.replace(f"```console\n{before}```", f"```console\n{after}```", 1)
+                    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

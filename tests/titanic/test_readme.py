@@ -1,4 +1,4 @@
-"""What the README shows is what happens: every command in order in a fresh clone, and its tables."""
+"""What README and docs show is what happens: every command in order in a fresh clone, tables, links."""
 
 import re
 from pathlib import Path
@@ -10,22 +10,22 @@ from mlflow_workflow.project.mlproject import read_workflow
 from tests import readme
 from tests.conftest import ROOT
 
-SHOWN = [block for block in readme.blocks() if block.language == "console" or block.file]
+SHOWN = readme.run_or_written()
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return readme.fresh_clone(tmp_path_factory.mktemp("reader"))
+def reader(tmp_path_factory: pytest.TempPathFactory) -> readme.Reader:
+    return readme.Reader(readme.fresh_clone(tmp_path_factory.mktemp("reader")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", SHOWN, ids=[b.file or b.text.splitlines()[0] for b in SHOWN])
-def test_a_block_prints_what_is_shown(clone: Path, block: readme.Block) -> None:
+def test_a_block_prints_what_is_shown(reader: readme.Reader, block: readme.Block) -> None:
     if block.file:
-        readme.write_file(block, clone)
+        readme.write_file(block, reader.project)
         return
     for command, shown in block.commands():
-        assert readme.alike(readme.printed(command, clone)) == readme.alike(shown), command
+        assert readme.alike(reader.printed(command)) == readme.alike(shown), command
 
 
 def test_the_step_that_the_readme_adds_keeps_the_contract(tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ def test_the_step_that_the_readme_adds_keeps_the_contract(tmp_path: Path) -> Non
 
 
 def test_the_table_of_steps_is_that_of_mlproject() -> None:
-    text = readme.README.read_text(encoding="utf-8")
-    section = text.partition("## The steps")[2].partition("\n## ")[0]
+    text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    section = text.partition("## Parameters of the steps")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
     steps = read_workflow((ROOT / "MLproject").read_text(encoding="utf-8")).steps
     assert {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows.items()} == {
@@ -57,10 +57,23 @@ def test_the_table_of_steps_is_that_of_mlproject() -> None:
     }
 
 
-def test_every_file_that_the_readme_links_to_is_there() -> None:
+@pytest.mark.parametrize("page", readme.PAGES, ids=[page.name for page in readme.PAGES])
+def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_leads_to_every_page_and_is_short() -> None:
     text = readme.README.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
-        assert (ROOT / target).exists(), target
+    for page in readme.PAGES[1:]:
+        assert f"(docs/{page.name})" in text
+    assert len(text.split()) <= 1_500
+
+
+def test_the_readmes_map_has_every_room_of_the_engine() -> None:
+    tree = readme.README.read_text(encoding="utf-8").partition("## The files")[2].partition("\n## ")[0]
+    shown = set(re.findall(r"^  (\w+)/ ", tree, re.MULTILINE))
+    assert shown == {file.parent.name for file in (ROOT / "mlflow_workflow").glob("*/__init__.py")}
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:

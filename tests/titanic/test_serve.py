@@ -1,4 +1,4 @@
-"""The trained model in use: registered, loaded from Python, served over http, as the README shows it."""
+"""The trained model in use: registered, loaded from Python, served over http, as docs/ shows it."""
 
 import contextlib
 import csv
@@ -14,8 +14,8 @@ from tests.conftest import ROOT, Project
 from tests.servers import free_port, serving
 
 pytestmark = pytest.mark.slow
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## Use the model")[2].partition("\n## ")[0]
+PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## Use the model")[2].partition("\n## ")[0]
 
 
 def test_reused_runs_register_the_same_version(well_used: Project) -> None:
@@ -55,7 +55,7 @@ def test_what_cannot_be_registered_is_one_sentence_and_fails_the_run(
     assert "reused" in well_used.parents()[0].data.tags["mlflow.note.content"]
 
 
-def test_the_readmes_python_predicts_as_the_step_does(well_used: Project) -> None:
+def test_the_pages_python_predicts_as_the_step_does(well_used: Project) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
     done = well_used.command(sys.executable, "-c", block)
     assert done.code == 0, done.text
@@ -65,7 +65,7 @@ def test_the_readmes_python_predicts_as_the_step_does(well_used: Project) -> Non
     assert re.findall(r"\d", done.text.splitlines()[-1]) == expected[:5]
 
 
-def test_the_readmes_request_is_answered_by_mlflows_server(well_used: Project) -> None:
+def test_the_pages_request_is_answered_by_mlflows_server(well_used: Project) -> None:
     command = re.findall(r"mlflow models serve .*", SECTION)[0].split()
     (body,) = re.findall(r"-d '(.*?)'", SECTION, re.DOTALL)
     with model_server(well_used, command) as url:
