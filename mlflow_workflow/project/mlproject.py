@@ -39,7 +39,7 @@ def open_workflow(project: Path) -> Workflow:
         if name not in workflow.main.parameters:
             raise WorkflowError(
                 f"main in MLproject does not declare the parameter {name!r}, which the workflow needs:"
-                " copy it from the MLproject of the original project, where README.md explains it"
+                " copy it from the original MLproject; there docs/parameters.md explains it"
             )
     return workflow
 

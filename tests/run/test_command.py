@@ -283,7 +283,7 @@ def test_a_parameter_that_the_workflow_needs_and_main_lacks_is_named(
     lines = [line for line in PROJECT.splitlines() if not line.startswith(f"      {name}: ")]
     line = refused(project(tmp_path, "\n".join(lines)), capsys)
     assert f"main in MLproject does not declare the parameter {name!r}" in line
-    assert "README.md" in line
+    assert "docs/parameters.md" in line
 
 
 def test_a_current_folder_that_is_gone_is_told(tmp_path: Path) -> None:
