@@ -1,19 +1,49 @@
-"""User names, passwords and tokens in URLs: nothing that is kept or told may hold them."""
+"""Credentials in URLs: nothing that is kept or told may hold them."""
 
 import os
 import re
 
 from mlflow_workflow.basics.errors import WorkflowError
 
-HTTP = re.compile(r"(?i)(\bhttps?://)[^\s/?#]+@")
-"""Here the user, too, may be a token."""
-OTHER = re.compile(r"(?i)(\b[a-z][\w+.-]*://[^\s/?#:]*):[^\s/?#]*@")
-"""A user alone (`ssh://git@…`), or what looks like one (`abfss://container@…`), is part of the place."""
+URL = re.compile(r"(?i)\b([a-z][\w+.-]*)://(\S*?)(?=\s|$|\b[a-z][\w+.-]*://)")
+PORT = re.compile(r"(?:[\w.-]+|\[[\w:]+\]):\d{1,5}(?:[/?#]|$)")
+"""How a URL goes on that names a host and its port, so that an @ further on is none of a password."""
+SECRET = re.compile(
+    r"(?i)([?&;#](?:[\w.%-]*(?:password|passwd|pwd|token|secret|signature|credential|"
+    r"(?:api|access|account|private|shared)[-_]?key(?:[-_]?id)?)|sig|key|auth|sas)=)[^\s&;#'\"<>`]+"
+)
+"""A part of a query that opens a door: a password, a token, or the signature of a signed URL."""
+HIDDEN = r"\1***"
 
 
 def without_credentials(text: str) -> str:
-    """The text, such as a URI, with no credentials in any URL of it."""
-    return OTHER.sub(r"\1@", HTTP.sub(r"\1", text))
+    """The text, such as a URI or a message, with no credentials in any URL of it."""
+    return URL.sub(without_secrets, text)
+
+
+def without_secrets(url: re.Match[str]) -> str:
+    """A URL without its user's password and without what its query tells."""
+    return f"{url[1]}://{SECRET.sub(HIDDEN, without_user(url[1], url[2]))}"
+
+
+def without_user(scheme: str, rest: str) -> str:
+    """What follows `scheme://`, without a password; with http without the user, too, who may be a token.
+
+    A user alone (`ssh://git@…`), or what looks like one (`abfss://container@…`), is part of the place.
+    """
+    before, at, after = rest[: end_of_user(rest)].rpartition("@")
+    if not at:
+        return rest
+    user = "" if scheme.lower() in ("http", "https") else before.partition(":")[0] + "@"
+    return user + after + rest[end_of_user(rest) :]
+
+
+def end_of_user(rest: str) -> int:
+    """Where to look no further for the @ behind a user: a password may hold `/`, `?` and `#`."""
+    host = re.search(r"[/?#]|$", rest)
+    end = host.start() if host else len(rest)
+    has_password = ":" in rest[:end] and not PORT.match(rest)
+    return rest.rfind("@") + 1 if has_password and "@" in rest[end:] else end
 
 
 def refuse_credentials(what: str, text: str) -> None:
