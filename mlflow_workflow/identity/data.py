@@ -1,5 +1,6 @@
 """Digests of files and folders by content, remembered so that unchanged files are read once."""
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -37,9 +38,7 @@ def digest_file(path: Path) -> str:
     try:
         if path.stat().st_size <= SMALL:
             return sha256_of(path)
-        seen = stamp(path)
-        remembered = recall(path, seen)
-        return remembered or remember(path, seen, sha256_of(path))
+        return recall(path, stamp(path)) or digest_anew(path)
     except OSError as error:
         raise WorkflowError(f"cannot read {path}: {error.strerror}") from None
 
@@ -57,6 +56,18 @@ def digest_data(path: Path) -> dict[str, str]:
     except OSError as error:
         raise WorkflowError(f"cannot read {error.filename}: {error.strerror}") from None
     return {name: digest_file(file) for name, file in files.items()}
+
+
+def digest_anew(path: Path) -> str:
+    """The digest of a file as it is on the disk, and remembered.
+
+    What programs changed through a mapping is written first: a second change of a page that is not yet
+    written would show in none of the file's times.
+    """
+    with path.open("rb") as file, contextlib.suppress(OSError):
+        os.fsync(file.fileno())
+    seen = stamp(path)
+    return remember(path, seen, sha256_of(path))
 
 
 def stamp(path: Path) -> str:

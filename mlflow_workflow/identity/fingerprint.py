@@ -11,7 +11,7 @@ from typing import Any
 
 from mlflow_workflow.basics.canonical import canonical, digest
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when the canonical form changes; then nothing of before is reused."""
 
 
@@ -143,6 +143,8 @@ def difference(kind: str, name: str, before: Any, after: Any) -> str:
         return code_difference(name, before, after)
     if kind in ("command", "upstream"):
         return "command changed" if kind == "command" else f"outputs of {name} changed"
+    if name.startswith("$"):
+        return f"{name} changed"  # by digests, which tell people nothing
     if before is ABSENT or after is ABSENT:
         value = f" ({shown(after)})" if kind == "parameters" and before is ABSENT else ""
         return f"{name} is {'new' if before is ABSENT else 'gone'}{value}"

@@ -23,7 +23,7 @@ from mlflow_workflow.identity.sources import Sources
 from mlflow_workflow.identity.worktree import head_tree_of, look_at_code, tree_of
 from mlflow_workflow.project.commands import python_words, variables
 from mlflow_workflow.project.graph import Step, Workflow
-from mlflow_workflow.project.named_data import Texts, data_of, data_path
+from mlflow_workflow.project.named_data import Texts, data_of, data_path, named_data
 from mlflow_workflow.project.parameters import plain, typed
 from mlflow_workflow.project.settings import MODES
 
@@ -65,23 +65,39 @@ class Reading:
         """The parameters whose values name an existing file or folder, with its path."""
         return data_of(self.project, step, values, self.fetched)
 
+    def named(self, step: Step, values: Mapping[str, str]) -> dict[str, dict[str, Path]]:
+        """The parameters whose values name data, with all that each names."""
+        return named_data(self.project, step, values, self.fetched)
+
+    def digests(self, paths: Mapping[str, Path]) -> dict[str, str]:
+        """The digests of all files that a parameter names."""
+        return {
+            "/".join(filter(None, (name, inside))): value
+            for name, path in paths.items()
+            for inside, value in self.disk.data_at(path).items()
+        }
+
     def identify(
         self, step: Step, values: Mapping[str, str], upstream: Mapping[str, str | None]
     ) -> dict[str, Identity]:
         """What can be known of an execution before it starts, in each mode; they differ in `code` only.
 
+        Data counts by its content. The text that names it counts, too, where a step gets it as a text.
+
         Raises:
             WorkflowError: a value of the wrong type, data that cannot be read, or `sources:` that
                 match nothing.
         """
-        data = self.data_of(step, values)
-        parameters = {name: value for name, value in typed(step, values).items() if name not in data}
+        data = {n: self.digests(paths) for n, paths in self.named(step, values).items()}
+        texts = {name for name, each in step.own_parameters.items() if each.type == "string"}
+        typed_values = typed(step, values).items()
+        parameters = {name: value for name, value in typed_values if name in texts or name not in data}
         common = Identity(
             step=step.name,
             command={"command": step.command},
             parameters=parameters,
             code={},
-            data={name: self.disk.data_at(path) for name, path in data.items()},
+            data=data,
             upstream=upstream,
             environment={**self.environment, **variables_of(step)},
         )
@@ -194,15 +210,23 @@ def variables_of(step: Step) -> dict[str, str]:
 
 
 def everything(project: Path, code: Code) -> set[str]:
-    """The files of a project: those that git would commit, and those that it ignores or does not know.
+    """The files of a project: those that git would commit, and what it ignores but in hidden folders.
 
-    Of the latter not those in hidden folders and virtual environments.
+    Virtual environments are left out, and what tools leave behind.
     """
     listing = ""
     if code.repository:
         listing = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     found = {name for name in listing.split("\0") if name}
     for here, folders, names in os.walk(project):
-        folders[:] = [f for f in folders if f[0] != "." and not Path(here, f, "pyvenv.cfg").exists()]
+        folders[:] = [f for f in folders if f[0] != "." and not Path(here, f, ENVIRONMENT).exists()]
         found.update(Path(here, name).relative_to(project).as_posix() for name in names)
-    return {name for name in found if not BY_PRODUCTS & set(name.split("/"))}
+    environments = tuple(
+        name.removesuffix(ENVIRONMENT) for name in found if name.endswith(f"/{ENVIRONMENT}")
+    )
+    kept = (name for name in found if not name.startswith(environments))
+    return {name for name in kept if not BY_PRODUCTS & set(name.split("/"))}
+
+
+ENVIRONMENT = "pyvenv.cfg"
+"""The file that a folder with a virtual environment has."""

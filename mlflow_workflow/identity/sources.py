@@ -5,6 +5,7 @@ the key by which earlier runs are looked up; what a step really used is told by 
 """
 
 import ast
+import glob
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -49,8 +50,10 @@ class Sources:
     def declared(self, step: Step) -> tuple[str, ...]:
         """The files that the globs of a step match; one that names a folder means all in it."""
         project, found = self.disk.project, set()
-        for glob in step.sources or ():
-            for path in project.glob(glob):
+        for each in step.sources or ():
+            # Path.glob would not follow links.
+            for name in glob.glob(each, root_dir=project, recursive=True, include_hidden=True):  # noqa: PTH207
+                path = project / name
                 inside = files.files_in(path).values() if path.is_dir() else [path]
                 found |= {file.relative_to(project).as_posix() for file in inside if file.is_file()}
         if not found:

@@ -1,5 +1,7 @@
 """What the parameters of a step name: data on this disk, data behind a URI, or nothing."""
 
+import glob
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -45,6 +47,32 @@ def data_of(
     return found
 
 
+def named_data(
+    project: Path, step: Step, values: Mapping[str, str], fetched: Mapping[str, Path]
+) -> dict[str, dict[str, Path]]:
+    """The parameters whose values name data, with all that each names: {"": path} for one path alone.
+
+    A text may also be a list with commas, and hold `*`, `?` and `[…]` for several files: each part
+    of it that names something counts.
+    """
+    found = {name: {"": path} for name, path in data_of(project, step, values, fetched).items()}
+    for parameter in step.own_parameters.values():
+        if parameter.name not in found and parameter.type == "string":
+            found[parameter.name] = named_by(project, values.get(parameter.name, ""))
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def named_by(project: Path, text: str) -> dict[str, Path]:
+    """What the parts of a text name, by the words that name it."""
+    parts = [part.strip() for part in text.split(",")]
+    found = {part: data_path(project, "string", part) for part in parts if len(parts) > 1}
+    for part in parts:
+        if glob.has_magic(part) and any(c.isalnum() for c in part) and "\0" not in part:
+            matches = glob.glob(os.path.expanduser(part), root_dir=project, recursive=True)  # noqa: PTH111, PTH207
+            found.update({match: data_path(project, "string", match) for match in matches})
+    return {name: path for name, path in sorted(found.items()) if path is not None}
+
+
 def data_path(project: Path, kind: str, text: str) -> Path | None:
     """What a value of a parameter of this type names on this disk, if it is there.
 
@@ -55,7 +83,7 @@ def data_path(project: Path, kind: str, text: str) -> Path | None:
     if not local or (kind != "path" and not any(c.isalnum() for c in local)):
         return None
     try:
-        path = (project / local).resolve()
+        path = (project / os.path.expanduser(local)).resolve()  # noqa: PTH111 - it raises without a home
         there = path.exists()
     except (OSError, ValueError):
         return None

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from mlflow_workflow.basics import yaml_text
+from mlflow_workflow.basics.canonical import canonical
 from mlflow_workflow.basics.errors import WorkflowError, suggestion
 from mlflow_workflow.project.graph import MAIN, Parameter, Step, Workflow
 
@@ -166,21 +167,21 @@ def read_yaml(text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A YAML value with only JSON's types, in which unequal YAML values stay unequal."""
+    """A YAML value with only JSON's types, in which unequal YAML values stay unequal.
+
+    What JSON lacks becomes a mapping with one key that begins with `!`. No other mapping has such a key.
+    """
+    if isinstance(value, dict) and all(isinstance(key, str) and key[:1] != "!" for key in value):
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, dict):
-        return {json_key(key): plain(item) for key, item in value.items()}
+        return {"!map": sorted(([plain(k), plain(v)] for k, v in value.items()), key=canonical)}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    return f"{type(value).__name__} {value!r}"
-
-
-def json_key(key: Any) -> str:
-    """A key as JSON text unless it is text already, so that 1 and '1' stay two keys."""
-    return key if isinstance(key, str) else f"{type(key).__name__} {key!r}"
+    return {f"!{type(value).__name__}": str(value)}
 
 
 READERS: Mapping[str, Callable[[str], Any]] = {
