@@ -15,8 +15,8 @@ from mlflow_workflow.report.highlights import FOLD
 from mlflow_workflow.report.lead import Folds, Lead, lead
 from mlflow_workflow.report.links import run_page
 from mlflow_workflow.report.page import render
-from mlflow_workflow.report.table import Cell, Table, as_text, cut, run_cell, state_cell
-from mlflow_workflow.report.terminal import say
+from mlflow_workflow.report.table import Cell, Table, as_text, run_cell, state_cell
+from mlflow_workflow.report.terminal import say, width
 from mlflow_workflow.server.earlier import earlier
 from mlflow_workflow.server.lookup import find_best, find_recent
 from mlflow_workflow.server.patience import Patience
@@ -50,7 +50,7 @@ def show(step: str, top: int, metric: str, experiment: str | None, html: Path | 
         raise WorkflowError(f"no run of step {step!r} with a metric {name!r} in {store.uri}{there}")
     folds = [folds_of(store, run, f"{name.removesuffix('_mean')}{FOLD}") for run in runs]
     found = comparison(runs, [lead(folds[0], other, lowest) for other in folds], name)
-    click.echo(as_text(found))
+    click.echo(as_text(found, width()))
     file = html or Path(f"compare-{step}.html")
     page = render(
         "compare.html",
@@ -91,7 +91,7 @@ def comparison(runs: Sequence[Run], leads: Sequence[Lead | None], metric: str) -
         [
             run_cell(run.info.run_id, run_page(run.info.experiment_id, run.info.run_id)),
             Cell(f"{run.data.metrics[metric]:.4f}", "number"),
-            *(Cell(cut(mine.get(name, "-"), 32), "code") for name in names),
+            *(Cell(mine.get(name, ""), "code") for name in names),
             commit_cell(run),
             state_cell("done", "the best") if run is runs[0] else verdict_cell(found),
         ]

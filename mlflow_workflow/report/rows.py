@@ -8,7 +8,7 @@ from mlflow_workflow.basics.durations import ago, duration
 from mlflow_workflow.report.facts import Facts, StepFacts, SweepFacts
 from mlflow_workflow.report.links import run_page
 from mlflow_workflow.report.outcome import State
-from mlflow_workflow.report.table import Cell, Table, cut, run_cell, state_cell
+from mlflow_workflow.report.table import Cell, Table, run_cell, state_cell
 
 Moment = Callable[[float], str]
 """How a time since 1970 is told."""
@@ -70,7 +70,7 @@ def leaderboard(facts: Facts, sweep: SweepFacts, most: int | None = None) -> Tab
         rows.append(
             [
                 Cell("" if variant.value is None else f"{variant.value:.4f}", "number"),
-                *(Cell(cut(value, 40), "code") for value in variant.combination.values()),
+                *(Cell(value, "code") for value in variant.combination.values()),
                 run_cell(last.run_id, run_link(last)),
                 state_cell(variant.state),
             ]

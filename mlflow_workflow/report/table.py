@@ -9,7 +9,7 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
 SPACE = "&emsp;"
 """MLflow's tables have no space between columns."""
 LONGEST_CELL = 300
-NARROWEST = 24
+NARROWEST, WIDEST = 24, 48
 
 Paint = Callable[[str, str], str]
 """Colours a text after a state."""
@@ -45,6 +45,8 @@ def state_cell(state: str, text: str | None = None) -> Cell:
 def as_text(table: Table, width: int | None = None, paint: Paint | None = None) -> str:
     """Aligned columns for the terminal, with an empty line above; cut to a width if there is one."""
     lines = [[*table.headings], *([cell.text or "-" for cell in row] for row in table.rows)]
+    if width:
+        lines = [[*(cut(text, WIDEST) for text in line[:-1]), line[-1]] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
     room = max(width - sum(widths) - 2 * len(widths), NARROWEST) if width else None
     shown = [

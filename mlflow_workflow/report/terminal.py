@@ -184,6 +184,11 @@ def is_able() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def width() -> int | None:
+    """The columns to which a row is cut; None where it is kept or searched, and must be whole."""
+    return shutil.get_terminal_size().columns if is_able() else None
+
+
 def lines(progress: Progress, columns: int) -> list[str]:
     """A line for every running step, and a bar for the whole where there are many."""
     shown = [f"  {s.node}  {clock(s)}" for s in progress.running[:MOST_LINES]]

@@ -22,8 +22,8 @@ from mlflow_workflow.project.request import Request, make_request
 from mlflow_workflow.project.sweep import Variant
 from mlflow_workflow.report import terminal
 from mlflow_workflow.report.description import LONGEST, description
-from mlflow_workflow.report.ending import board
-from mlflow_workflow.report.facts import Facts, SweepFacts, to_json
+from mlflow_workflow.report.ending import board, failures
+from mlflow_workflow.report.facts import Facts, SweepFacts, VariantFacts, to_json
 from mlflow_workflow.report.gather import finite, main_metric, sweep_facts
 from mlflow_workflow.report.highlights import best_parameters, parent_metrics
 from mlflow_workflow.report.links import look
@@ -280,6 +280,14 @@ def test_a_row_is_one_line_of_the_terminal(columns: int) -> None:
 
 def test_a_row_is_never_cut_where_there_is_no_terminal() -> None:
     assert as_text(long_table()).endswith("word end")
+    values = VariantFacts({"text": "long " * 40}, 0.5, "done", {"train": "train"})
+    swept = SweepFacts("accuracy", False, [values])
+    assert "long " * 40 in board(facts(step("train"), sweep=swept), swept)
+
+
+def test_a_step_that_failed_before_it_had_a_run_says_why() -> None:
+    found = facts(step("train", State.FAILED, run_id=None, failure="there is no folder x"))
+    assert failures(found)[1] == "train failed: there is no folder x"
 
 
 def test_progress_tells_elapsed_and_expected_time() -> None:
