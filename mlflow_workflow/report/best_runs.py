@@ -92,7 +92,7 @@ def comparison(runs: Sequence[Run], leads: Sequence[Lead | None], metric: str) -
             run_cell(run.info.run_id, run_page(run.info.experiment_id, run.info.run_id)),
             Cell(f"{run.data.metrics[metric]:.4f}", "number"),
             *(Cell(mine.get(name, ""), "code") for name in names),
-            commit_cell(run),
+            Cell(f"{run.data.tags.get(COMMIT, '-')[:7]}{' dirty' * (DIRTY in run.data.tags)}", "code"),
             state_cell("done", "the best") if run is runs[0] else verdict_cell(found),
         ]
         for run, mine, found in zip(runs, parameters, leads, strict=True)
@@ -107,12 +107,6 @@ def chosen(run: Run) -> dict[str, str]:
     given = {n: v for n, v in run.data.params.items() if n in own or "*" in own}
     read = {**known.get("data", {}), **known.get("upstream", {})}
     return {**given, **{name: str(digest)[:7] for name, digest in read.items()}}
-
-
-def commit_cell(run: Run) -> Cell:
-    """`3f2a1b9`, with a mark if the code was not as committed."""
-    tags = run.data.tags
-    return Cell(f"{tags.get(COMMIT, '-')[:7]}{' dirty' if DIRTY in tags else ''}", "code")
 
 
 def verdict_cell(found: Lead | None) -> Cell:

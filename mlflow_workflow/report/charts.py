@@ -54,7 +54,9 @@ def charts(sweep: SweepFacts) -> list[Chart]:
 def chart(sweep: SweepFacts, name: str) -> Chart | None:
     """The chart of one parameter; None if it has one value, or the metric is nowhere."""
     points = [
-        (b.combination[name], b.value, b.combination) for b in sweep.variants if b.value is not None
+        (v.combination[name], v.value, " ".join(f"{n}={text}" for n, text in v.combination.items()))
+        for v in sweep.variants
+        if v.value is not None
     ]
     values = in_order({value for value, _, _ in points})
     if len(values) < 2:
@@ -70,16 +72,11 @@ def chart(sweep: SweepFacts, name: str) -> Chart | None:
     every = math.ceil(len(values) / MOST_LABELS)
     return Chart(
         name,
-        [mark(v, y, f"{y:.4g}: {words(c)}") for v, y, c in points[:MOST_DOTS]],
+        [mark(v, y, f"{y:.4g}: {words}") for v, y, words in points[:MOST_DOTS]],
         [mark(v, y, f"mean {y:.4g}") for v, y in means.items()],
         [mark(v, low, cut(v, 16)) for v in values[::every]],
         [mark(values[0], y, f"{y:.4g}") for y in sorted({low, (low + high) / 2, high})],
     )
-
-
-def words(combination: Mapping[str, str]) -> str:
-    """`seed=1 model=RidgeClassifier`."""
-    return " ".join(f"{name}={value}" for name, value in combination.items())
 
 
 def in_order(values: set[str]) -> list[str]:

@@ -12,6 +12,7 @@ from mlflow_workflow.report.table import as_markdown, escaped, span
 LONGEST = 7_900
 """Characters; MLflow cuts a tag at 8,000."""
 LONGEST_COMMAND = 2_000
+MOST_STEPS, MOST_FILES = 5, 8
 
 
 def description(facts: Facts) -> str:
@@ -37,28 +38,23 @@ def result_line(facts: Facts) -> str:
 
 
 def closing(facts: Facts) -> list[str]:
-    """Where the result and the rest is, the code, the data, and the command."""
-    paragraphs = [results(facts), code(facts), data(facts), again(facts)]
+    """Where the result and the rest is, the code, the data, and the command that repeats exactly this."""
+    # Too long a command is in workflow.json.
+    command = span(facts.command) if len(facts.command) <= LONGEST_COMMAND else "see workflow.json"
+    paragraphs = [f"See {', '.join(links(facts))}", code(facts), data(facts), f"Again: {command}"]
     return [line for text in paragraphs if text for line in (text, "")]
 
 
-def results(facts: Facts) -> str:
-    """Links to the last step's outputs, to the models and to the page; none to what failed."""
-    page = run_page(facts.experiment_id, facts.run_id, "artifacts/workflow.html")
-    links, last = [f"[workflow.html]({page})"], facts.steps[-1]
+def links(facts: Facts) -> Iterator[str]:
+    """Links to the last step's outputs, to the page and to the models; none to what failed."""
+    last = facts.steps[-1]
     if last.run_id and last.digest:
         outputs = run_page(last.experiment_id, last.run_id, "artifacts")
-        links.insert(0, f"[outputs of {escaped(last.step)}]({outputs})")
-    links += list(model_links(facts))[:5]
-    return f"See {', '.join(links)}"
-
-
-def model_links(facts: Facts) -> Iterator[str]:
-    """The logged models of the steps that are not one of many."""
-    for step in facts.steps:
-        if step.node == step.step:
-            for model in step.models:
-                yield f"[model of {escaped(step.step)}]({model_page(step.experiment_id, model)})"
+        yield f"[outputs of {escaped(last.step)}]({outputs})"
+    yield f"[workflow.html]({run_page(facts.experiment_id, facts.run_id, 'artifacts/workflow.html')})"
+    for step in facts.steps[:MOST_STEPS]:
+        for model in step.models:
+            yield f"[model of {escaped(step.node)}]({model_page(step.experiment_id, model)})"
 
 
 def code(facts: Facts) -> str:
@@ -67,18 +63,18 @@ def code(facts: Facts) -> str:
     if not found.commit:
         return "Code: the project's files, without a git commit"
     where = f" of {escaped(found.url)}" if found.url else ""
-    count = len(found.changes)
-    changes = f"{count} uncommitted change{'s' * (count > 1)}"
-    dirty = f", dirty: {changes} (code.patch)" if found.dirty else ", clean"
-    return f"Code: commit {span(found.commit[:12])}{where}{dirty}"
+    dirty = (
+        f", with uncommitted changes in {len(found.changes)} files (code.patch)" if found.dirty else ""
+    )
+    return f"Code: commit {span(found.commit[:12])}{where}{dirty or ', clean'}"
 
 
 def data(facts: Facts) -> str:
     """The files outside the workflow that were read, with their digests."""
     found = data_digests(facts)
-    shown = [f"{escaped(name)} {span(digest)}" for name, digest in list(found.items())[:8]]
-    more = [f"{len(found) - 8} more"] if len(found) > 8 else []
-    return f"Data (sha256): {', '.join([*shown, *more])}" if shown else ""
+    shown = [f"{escaped(name)} {span(digest)}" for name, digest in list(found.items())[:MOST_FILES]]
+    shown += [f"{len(found) - MOST_FILES} more"] if len(found) > MOST_FILES else []
+    return f"Data (sha256): {', '.join(shown)}" if shown else ""
 
 
 def data_digests(facts: Facts) -> dict[str, str]:
@@ -90,10 +86,3 @@ def data_digests(facts: Facts) -> dict[str, str]:
             place = step.parameters.get(parameter, parameter)
             found[f"{place}{slash}{file}"] = str(digest)
     return found
-
-
-def again(facts: Facts) -> str:
-    """The command that repeats exactly this; too long a one is in workflow.json."""
-    if len(facts.command) > LONGEST_COMMAND:
-        return "Again: the command is in workflow.json"
-    return f"Again: {span(facts.command)}"

@@ -55,19 +55,14 @@ def lead(best: Folds, other: Folds, lowest_is_best: bool) -> Lead | None:
         spread = corrected([b - o for b, o in zip(best.values, other.values, strict=True)])
     else:
         spread = corrected(best.values) + corrected(other.values)
+    from scipy.stats import t  # half a second, needed by this command alone
+
     ahead = (mean(best.values) - mean(other.values)) * (-1 if lowest_is_best else 1)
-    return interval(ahead, spread, min(counts) - 1, paired)
+    half = float(t.ppf((1 + CONFIDENCE) / 2, min(counts) - 1)) * math.sqrt(spread)
+    return Lead(ahead, ahead - half, ahead + half, paired)
 
 
 def corrected(values: Sequence[float]) -> float:
     """The variance of the mean of values that come from the folds of one cross validation."""
     count = len(values)
     return variance(values) * (1 / count + 1 / (count - 1))
-
-
-def interval(ahead: float, of_mean: float, freedom: int, paired: bool) -> Lead:
-    """The 95 % interval of Student's t."""
-    from scipy.stats import t  # half a second, needed by this command alone
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(of_mean)
-    return Lead(ahead, ahead - half, ahead + half, paired)

@@ -190,21 +190,14 @@ def width() -> int | None:
 
 
 def lines(progress: Progress, columns: int) -> list[str]:
-    """A line for every running step, and a bar for the whole where there are many."""
-    shown = [f"  {s.node}  {clock(s)}" for s in progress.running[:MOST_LINES]]
-    more = len(progress.running) - MOST_LINES
+    """`train  12 s of about 15 s` for every running step, and where there are many a bar for the whole."""
+    shown = []
+    for step in progress.running[:MOST_LINES]:
+        usual = f" of about {duration(step.expected)}" if step.expected else ""
+        shown.append(f"  {step.node}  {duration(step.seconds)}{usual}")
+    more, total = len(progress.running) - MOST_LINES, progress.total
     shown += [f"  and {more} more"] if more > 0 else []
-    shown += [bar(progress)] if progress.total > 3 else []
+    if total > 3:
+        full = BAR * progress.done // total
+        shown.append(f"  [{'#' * full}{'-' * (BAR - full)}] {progress.done} of {total} steps")
     return [line[: columns - 1] for line in shown]
-
-
-def clock(step: Running) -> str:
-    """`12 s of about 15 s`."""
-    usual = f" of about {duration(step.expected)}" if step.expected else ""
-    return f"{duration(step.seconds)}{usual}"
-
-
-def bar(progress: Progress) -> str:
-    """`[######------] 12 of 24`."""
-    full = BAR * progress.done // max(progress.total, 1)
-    return f"  [{'#' * full}{'-' * (BAR - full)}] {progress.done} of {progress.total} steps"
