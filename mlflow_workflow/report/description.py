@@ -38,7 +38,7 @@ def result_line(facts: Facts) -> str:
 
 
 def closing(facts: Facts) -> list[str]:
-    """Where the result and the rest is, the code, the data, and the command that repeats exactly this."""
+    """Where the result and the rest is, the code, the data, and the command that repeats this."""
     # Too long a command is in workflow.json.
     command = span(facts.command) if len(facts.command) <= LONGEST_COMMAND else "see workflow.json"
     paragraphs = [f"See {', '.join(links(facts))}", code(facts), data(facts), f"Again: {command}"]
@@ -63,9 +63,8 @@ def code(facts: Facts) -> str:
     if not found.commit:
         return "Code: the project's files, without a git commit"
     where = f" of {escaped(found.url)}" if found.url else ""
-    dirty = (
-        f", with uncommitted changes in {len(found.changes)} files (code.patch)" if found.dirty else ""
-    )
+    count = len(found.changes)
+    dirty = f", {count} uncommitted change{'s' * (count > 1)} (code.patch)" if found.dirty else ""
     return f"Code: commit {span(found.commit[:12])}{where}{dirty or ', clean'}"
 
 

@@ -190,7 +190,7 @@ def width() -> int | None:
 
 
 def lines(progress: Progress, columns: int) -> list[str]:
-    """`train  12 s of about 15 s` for every running step, and where there are many a bar for the whole."""
+    """`train  12 s of about 15 s` for every step that runs, and a bar for the whole if it is long."""
     shown = []
     for step in progress.running[:MOST_LINES]:
         usual = f" of about {duration(step.expected)}" if step.expected else ""
