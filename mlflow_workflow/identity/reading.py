@@ -163,14 +163,17 @@ class Reading:
         `raw` is the folder of its notes. `left_out` are its outputs, the folders that it was given, the
         data that its parameters name, and where its temporary files are.
         """
-        return make_record(
-            read_notes(raw),
-            Project(self.project, self.top),
-            self.disk,
-            self.packages,
-            left_out=left_out,
-            whole=(lambda: self.whole) if step.sources is None and not self.is_blind(step) else None,
+        notes = read_notes(raw)
+        record, changed = make_record(
+            notes, Project(self.project, self.top), self.disk, self.packages, left_out=left_out
         )
+        if step.sources is not None:
+            declared = {name: self.disk.file(name) for name in self.sources.of(step)}
+            return replace(record, files={**declared, **record.files}), changed
+        if self.is_blind(step):
+            return replace(record, programs=(step.command,), whole=self.whole), changed
+        programs = tuple(sorted(notes.of("x"))) if notes.of("s") else ("a Python that cannot be seen",)
+        return replace(record, programs=programs, whole=self.whole if programs else None), changed
 
     def broken(self, record: Record) -> str | None:
         """What is not as a record has it, as a sentence for people; None if the record holds."""

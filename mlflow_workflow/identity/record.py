@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,8 +24,8 @@ class Record:
     sha256, or ABSENT for what was looked for in vain; `folders` those that were listed to a digest of
     the names in them; `made` are names that the step itself put there. `packages` maps names to
     versions; `roots` the project's folders where modules are looked for to the names there that hide
-    modules of Python or of packages. `programs` were started and cannot be seen; `whole` is then a
-    digest of all files of the project.
+    modules of Python or of packages. `programs` ran and cannot be seen; `whole` is then a digest of all
+    files of the project.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -86,19 +86,17 @@ def make_record(
     packages: Packages,
     *,
     left_out: Iterable[Path],
-    whole: Callable[[], str] | None,
 ) -> tuple[Record, list[str]]:
     """The record of a step that has ended, and the names of what changed since it was read.
 
-    `left_out` are files and folders that count by themselves or not at all. `whole` is asked where
-    programs were started that cannot be seen; without it they do not count.
+    `left_out` are files and folders that count by themselves or not at all. Programs that
+    cannot be seen are not in it yet.
     """
     passed_over = [*left_out, *disk.left_out]
     read = {project.name(n.path): n for n in notes.of("r").values() if counts(n, notes, passed_over)}
     listed = {project.name(n.path): n for n in notes.of("l").values() if counts(n, notes, passed_over)}
     own = sorted(project.name(path) for path in notes.of("w") if not lies_in(path, passed_over))
     roots = {project.name(path) for path in notes.of("d")}
-    programs = notes.of("x") if notes.of("s") else ["a Python that cannot be seen"]
     record = Record(
         files={
             **dict.fromkeys(missing(disk, packages, roots, notes.of("i")), ABSENT),
@@ -108,8 +106,6 @@ def make_record(
         made=tuple(own) if listed else (),
         packages={name: str(packages.version(name)) for name in packages.owners(notes.of("p"))},
         roots={root: hiding(disk, packages, root) for root in roots},
-        programs=tuple(sorted(programs)) if whole else (),
-        whole=whole() if programs and whole else None,
     )
     moved = {name for name, note in read.items() if changed(note, disk.project / name)}
     moved -= {name for name in own if name in read and is_gone(read[name])}

@@ -282,9 +282,24 @@ def test_programs_that_packages_run_for_themselves_do_not_count(made: Seen) -> N
 
 
 def test_with_sources_programs_count_by_these(made: Seen) -> None:
+    """As they were at the end: what was there before is in the key."""
     made.write(steps__step_py=PROGRAMS["subprocess"])
     record, _ = made.run(step=step_of("python -m steps.step", sources=["settings.txt"]))
     assert record.whole is None
+    made.put("other.txt", "2")
+    assert made.broken(record) is None
+    made.put("settings.txt", "2")
+    assert made.broken(record) == "settings.txt, which it read, changed"
+
+
+def test_a_step_that_is_not_python_counts_every_file_as_it_was_at_the_end(made: Seen) -> None:
+    record, _ = made.run("sh", "-c", "true", step=step_of("cat settings.txt"))
+    assert made.broken(record) is None
+    made.put("settings.txt", "2")
+    assert (
+        made.broken(record)
+        == "a file of the project changed, and all count because it ran cat settings.txt"
+    )
 
 
 def test_a_step_whose_python_left_no_notes_counts_every_file(made: Seen) -> None:
