@@ -25,7 +25,7 @@ class StepCommand(click.Command):
 def given_by_mlproject(callback: Callable[..., object]) -> list[tuple[str, str]]:
     """Each parameter of the step whose script has this function, and its default in words."""
     from mlflow_workflow.basics.errors import WorkflowError
-    from mlflow_workflow.checks.script import script_of
+    from mlflow_workflow.checks.script import look, script_of
     from mlflow_workflow.project.mlproject import open_workflow
     from mlflow_workflow.project.parameters import describe
 
@@ -35,9 +35,10 @@ def given_by_mlproject(callback: Callable[..., object]) -> list[tuple[str, str]]
         steps = open_workflow(project).steps.values() if project else ()
     except WorkflowError:  # main and `check` tell what is wrong with it
         return []
+    sources = look(project) if project else None
     return [
         (f"--{name}", f"outputs of {name}" if name in step.upstream else describe(parameter))
         for step in steps
-        if project and script_of(project, step) == file.relative_to(project).as_posix()
+        if project and sources and script_of(sources, step) == file.relative_to(project).as_posix()
         for name, parameter in step.parameters.items()
     ]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mlflow_workflow.basics.errors import WorkflowError
 from mlflow_workflow.checks.loading import broken
-from mlflow_workflow.checks.script import Option, Script, is_plain, passed, read_script, script_of
+from mlflow_workflow.checks.script import Option, Script, look, passed, read_script, script_of
 from mlflow_workflow.identity.environment import requirements
+from mlflow_workflow.identity.sources import Sources
 from mlflow_workflow.project.graph import MAIN, Step, Workflow
 from mlflow_workflow.project.mlproject import open_workflow
 
@@ -23,42 +24,44 @@ def mistakes(project: Path) -> list[str]:
             requirements(project / workflow.environment_file)
     except WorkflowError as error:
         return [str(error)]
-    found = [line for step in workflow.steps.values() for line in of_step(project, workflow, step)]
-    return list(dict.fromkeys([*found, *not_passed(workflow.main), *undeclared(project, workflow)]))
+    sources = look(project)
+    found = [line for step in workflow.steps.values() for line in of_step(sources, workflow, step)]
+    return list(dict.fromkeys([*found, *not_passed(workflow.main), *undeclared(sources, workflow)]))
 
 
-def of_step(project: Path, workflow: Workflow, step: Step) -> Iterator[str]:
+def of_step(sources: Sources, workflow: Workflow, step: Step) -> Iterator[str]:
     """What is wrong with one step."""
-    if trouble := broken(project, workflow, step):
+    if trouble := broken(sources, workflow, step):
         yield from trouble
     else:
-        yield from lacking(project, step)
+        yield from lacking(sources, step)
 
 
-def lacking(project: Path, step: Step) -> Iterator[str]:
+def lacking(sources: Sources, step: Step) -> Iterator[str]:
     """What one step lacks. A step that is no Python owes a command that passes its parameters."""
     yield from not_passed(step)
-    if (name := script_of(project, step)) is None:
+    if (name := script_of(sources, step)) is None:
         return
-    script = read_script(project / name)
+    script = read_script(sources.disk.project / name)
     yield from undescribed(name, script)
     if script.options is None:
         yield f"{name} has no click command named main"
         return
-    yield from unfit(project, step)
+    yield from unfit(sources, step)
     for option, found in script.options.items():
         yield from misfit(step, name, option, found)
     if not script.help_is_docstring:
         yield f"{name}: give its docstring as help: @click.command(help=__doc__)"
 
 
-def unfit(project: Path, step: Step) -> Iterator[str]:
+def unfit(sources: Sources, step: Step) -> Iterator[str]:
     """Options for which click would end the step as soon as it starts."""
-    name = script_of(project, step)
-    script = read_script(project / name) if name and is_plain(step.command) else None
-    if name is None or script is None or script.options is None or not script.complete:
+    if (name := script_of(sources, step)) is None:
         return
-    given, where = passed(step.command, name), f"which the command of step {step.name!r} in MLproject"
+    script = read_script(sources.disk.project / name)
+    if script.options is None or not script.complete:
+        return
+    given, where = passed(step), f"which the command of step {step.name!r} in MLproject"
     for option in sorted(given - {name for found in script.options.values() for name in found.names}):
         yield f"{name} has no option --{option}, {where} passes"
     for option, found in script.options.items():
@@ -98,10 +101,13 @@ def not_passed(step: Step) -> Iterator[str]:
             yield f"{where} --{name} {{{name}}}"
 
 
-def undeclared(project: Path, workflow: Workflow) -> Iterator[str]:
+def undeclared(sources: Sources, workflow: Workflow) -> Iterator[str]:
     """A script with a main of its own that no entry point runs."""
-    declared = {script_of(project, step) for step in workflow.steps.values()}
+    project = sources.disk.project
+    declared = {
+        name for step in workflow.steps.values() for name in (script_of(sources, step), step.script)
+    }
     for file in sorted((project / "steps").glob("*.py")):
         script = file.relative_to(project).as_posix()
-        if "@click.command" in file.read_text(encoding="utf-8") and script not in declared:
+        if script not in declared and read_script(file).options is not None:
             yield f"{script} has a command, but MLproject has no entry point that runs it"

@@ -3,14 +3,13 @@
 import ast
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from mlflow_workflow.checks.script import is_plain, script_of
+from mlflow_workflow.checks.script import content, parsed, roots_of, script_of
 from mlflow_workflow.identity.environment import package_name, requirements
-from mlflow_workflow.identity.imports import absolute, content, parsed, read_sources
-from mlflow_workflow.identity.roots import roots_of
+from mlflow_workflow.identity.sources import Sources, absolute, joined
 from mlflow_workflow.project.graph import Step, Workflow
 
 ENGINE = "mlflow_workflow"
@@ -18,27 +17,23 @@ OTHER_PLACES = (b"sys.path", b"addsitedir", b"meta_path")
 """A file with one of these may import from where nobody looks."""
 
 
-def broken(project: Path, workflow: Workflow, step: Step) -> list[str]:
-    """A sentence for everything that would end a step while it is loaded."""
-    script = script_of(project, step)
+def broken(sources: Sources, workflow: Workflow, step: Step) -> list[str]:
+    """A sentence for everything that would end a step while it is loaded.
+
+    Nothing is said of a step of which reading cannot tell what it runs.
+    """
+    script, project = script_of(sources, step), sources.disk.project
     if script is None:
         return []
-    if not (project / script).is_file():
+    if not sources.disk.is_file(script):
         return [f"step {step.name!r} of MLproject runs {script}, which is not there"]
-    files = {name: content(project / name) for name in python_files(project, step)}
-    if wrong := [line for name, source in files.items() for line in syntax_error(name, source)]:
-        return wrong
-    if not is_plain(step.command):
-        return []
-    return [
+    names = (name for name in sources.imported(step.command) if name.endswith(".py"))
+    files = {name: content(project / name) for name in names if not name.startswith(f"{ENGINE}/")}
+    wrong = [line for name, source in files.items() for line in syntax_error(name, source)]
+    return wrong or [
         f"{name}, line {line}, imports {module}, which is not {where_not(project, workflow, module)}"
-        for name, line, module in missing_imports(project, step, script, files)
+        for name, line, module in missing_imports(sources, roots_of(sources, step), script, files)
     ]
-
-
-def python_files(project: Path, step: Step) -> list[str]:
-    """The project's files that the step may load, whatever its `sources:` say."""
-    return [n for n in read_sources(project, replace(step, sources=None)).files if n.endswith(".py")]
 
 
 def syntax_error(name: str, source: bytes) -> Iterator[str]:
@@ -53,29 +48,20 @@ def syntax_error(name: str, source: bytes) -> Iterator[str]:
 
 
 def missing_imports(
-    project: Path, step: Step, script: str, files: Mapping[str, bytes]
+    sources: Sources, roots: list[str], script: str, files: Mapping[str, bytes]
 ) -> Iterator[tuple[str, int, str]]:
     """The imports that fail, of those that no condition guards in files that are loaded for certain."""
-    own = {name: source for name, source in files.items() if not name.startswith(f"{ENGINE}/")}
-    if any(place in source for source in own.values() for place in OTHER_PLACES):
+    if any(place in source for source in files.values() for place in OTHER_PLACES):
         return
-    places = {
-        project,
-        (project / script).parent,
-        *(project / r for r in roots_of(project, step.command)),
-    }
-    for name in loaded(script, own):
-        for module, line, _ in certain_imports(own[name], name):
-            if not is_there(places, module):
+    for name in loaded(script, files):
+        for module, line, _ in certain_imports(files[name], name):
+            if not is_there(sources, roots, module):
                 yield name, line, module
 
 
 def loaded(script: str, files: Mapping[str, bytes]) -> list[str]:
     """The files that the script loads by imports that no condition guards."""
-    dotted = {
-        ".".join(PurePosixPath(name.removesuffix("/__init__.py")).with_suffix("").parts): name
-        for name in files
-    }
+    dotted = {module_of(name): name for name in files}
     found, waiting = {script: None}, [script]
     while waiting:
         name = waiting.pop()
@@ -88,6 +74,11 @@ def loaded(script: str, files: Mapping[str, bytes]) -> list[str]:
     return [name for name in found if name in files]
 
 
+def module_of(name: str) -> str:
+    """`a.b` for a/b.py and for a/b/__init__.py."""
+    return ".".join(PurePosixPath(name.removesuffix("/__init__.py")).with_suffix("").parts)
+
+
 def certain_imports(source: bytes, file: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     """The modules that a file imports first of all, with the line, and what it takes from each."""
     for node in tree.body if (tree := parsed(source)) else ():
@@ -97,32 +88,40 @@ def certain_imports(source: bytes, file: str) -> Iterator[tuple[str, int, tuple[
             yield absolute(node, file), node.lineno, tuple(alias.name for alias in node.names)
 
 
-def is_there(places: set[Path], module: str) -> bool:
+def is_there(sources: Sources, roots: list[str], module: str) -> bool:
     """Can a module be found: in a folder of the project, or where this Python has packages?"""
-    top, *below = module.split(".")
+    top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top in ("", ENGINE):
         return True
-    if any(is_module(place.joinpath(top, *below)) for place in places):
+    if any(is_below(sources, root, module) for root in roots):
         return True
-    own = any((place / top / "__init__.py").is_file() for place in places)
-    return not own and is_installed(top, places)
+    own = any(sources.disk.is_file(joined(root, f"{top}/__init__.py")) for root in roots)
+    return not own and is_installed(top, {(sources.disk.project / root).resolve() for root in roots})
 
 
-def is_module(path: Path) -> bool:
-    """Is there a package of this path, or a file of whatever kind that Python loads?"""
-    return path.is_dir() or any(path.parent.glob(f"{path.name}.*"))
+def is_below(sources: Sources, folder: str, module: str) -> bool:
+    """Is there a module below a folder of the project, of whatever kind?"""
+    for part in module.split("."):
+        if part not in sources.disk.modules_in(folder):
+            return False
+        folder = joined(folder, part)
+    return True
 
 
-def is_installed(top: str, places: set[Path]) -> bool:
+def is_installed(top: str, own: set[Path]) -> bool:
     """Does this Python find a module elsewhere than in these folders?"""
+    return any(place not in own and place.parent not in own for place in found_at(top))
+
+
+@cache
+def found_at(top: str) -> tuple[Path, ...]:
+    """Where this Python finds a module: its file, or its folders."""
     try:
         spec = find_spec(top)
     except (ImportError, ValueError):  # it is there, but odd
-        return True
-    found = [*(spec.submodule_search_locations or []), spec.origin] if spec else []
-    return any(
-        where and Path(where).parent not in places and Path(where) not in places for where in found
-    )
+        return (Path(sys.prefix),)
+    places = [*(spec.submodule_search_locations or []), spec.origin] if spec else []
+    return tuple(Path(place) for place in places if place)
 
 
 def where_not(project: Path, workflow: Workflow, module: str) -> str:

@@ -3,11 +3,13 @@
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 
-from mlflow_workflow.identity.imports import content, parsed, run_files, run_modules
-from mlflow_workflow.identity.roots import roots_of
-from mlflow_workflow.project.graph import Step, command_words
+from mlflow_workflow.identity.disk import Disk
+from mlflow_workflow.identity.sources import Sources, is_inside
+from mlflow_workflow.project.commands import python_words
+from mlflow_workflow.project.graph import Step
 
 KINDS = {
     "int": ("int", "INT", "IntRange"),
@@ -49,15 +51,56 @@ class Script:
     help_is_docstring: bool
 
 
-def script_of(project: Path, step: Step) -> str | None:
-    """The project's file that a step's command runs: one that is missing, too; None if it runs none."""
-    words = [word.removeprefix("./") for word in command_words(step.command)]
-    for module in run_modules(words):
-        there = [*run_files(project, module, roots_of(project, step.command))]
-        named = f"{module.replace('.', '/')}.py"
-        own = (project / module.partition(".")[0]).is_dir()
-        return there[0] if there else named if own else None
-    return next((word for word in words if word.endswith(".py") and "{" not in word), None)
+def look(project: Path) -> Sources:
+    """One look at the files of a project, for all that is asked of its steps."""
+    return Sources(Disk(project))
+
+
+def script_of(sources: Sources, step: Step) -> str | None:
+    """The project's file that a step's command runs, also one that is missing; None if it runs none.
+
+    None too if the command may run anything beside it, which may look elsewhere for modules.
+    """
+    match python_words(step.command):
+        case ["-m", module, *_]:
+            roots = roots_of(sources, step)
+            there = [file for root in roots for file in sources.run_files(module, root)]
+            own = (sources.disk.project / module.partition(".")[0]).is_dir()
+            return there[0] if there else f"{module.replace('.', '/')}.py" if own else None
+        case [file, *_]:
+            name = file.removeprefix("./")
+            return name if is_inside(name) else None
+    return None
+
+
+def roots_of(sources: Sources, step: Step) -> list[str]:
+    """The folders of the project where a step looks for modules."""
+    file = (python_words(step.command) or [""])[0]
+    own = [str(PurePosixPath(file).parent)] if file.endswith(".py") else []
+    return list(dict.fromkeys([*sources.around, *own]))
+
+
+def passed(step: Step) -> set[str]:
+    """The options that a step's command gives to its script."""
+    words = python_words(step.command) or []
+    return {word[2:].partition("=")[0] for word in words if word.startswith("--")} - {""}
+
+
+def content(file: Path) -> bytes:
+    """What a file holds; nothing if it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+@lru_cache(maxsize=1024)
+def parsed(source: bytes) -> ast.Module | None:
+    """The syntax tree of a file, not to be changed; None for one that Python could not run."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
 
 
 def read_script(file: Path) -> Script:
@@ -78,11 +121,11 @@ def read_script(file: Path) -> Script:
     )
 
 
-def described(project: Path, step: Step) -> tuple[str, Mapping[str, str]]:
+def described(sources: Sources, step: Step) -> tuple[str, Mapping[str, str]]:
     """What a step does, in a sentence, and each of its parameters, as far as its script says."""
-    if (name := script_of(project, step)) is None:
+    if (name := script_of(sources, step)) is None:
         return "", {}
-    script = read_script(project / name)
+    script = read_script(sources.disk.project / name)
     helps = {option: found.help for option, found in (script.options or {}).items()}
     return (script.docstring or "").strip().partition("\n")[0], helps
 
@@ -129,17 +172,3 @@ def texts(*nodes: ast.expr) -> Iterator[str]:
 def kind_of(node: ast.expr) -> str | None:
     """The type of MLproject that a click type is, such as `int` or `click.Path(exists=True)`."""
     return next((kind for kind, names in KINDS.items() if last_name(node) in names), None)
-
-
-def is_plain(command: str) -> bool:
-    """Does a command start this Python and nothing else, which looks for modules where we would?"""
-    words = command_words(command)
-    return words[:1] == ["python"] and not any(set(word) & set("|&;$`<>") for word in words)
-
-
-def passed(command: str, script: str) -> set[str]:
-    """The options that a command gives to its script."""
-    words = [word.removeprefix("./") for word in command_words(command)]
-    module = script.removesuffix(".py").removesuffix("/__main__").replace("/", ".")
-    begin = next((i for i, word in enumerate(words) if word in (script, module)), len(words))
-    return {word[2:].partition("=")[0] for word in words[begin:] if word.startswith("--")} - {""}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from mlflow_workflow.checks.script import described
+from mlflow_workflow.checks.script import described, look
 from mlflow_workflow.commands.refusal import told
+from mlflow_workflow.identity.sources import Sources
 from mlflow_workflow.project.drawing import in_order, mermaid, staircase
 from mlflow_workflow.project.graph import Step, Workflow
 from mlflow_workflow.project.mlproject import open_workflow
@@ -31,13 +32,14 @@ def steps(graph: str | None) -> None:
 
 def paragraphs(project: Path, workflow: Workflow) -> Iterator[str]:
     """The lines about each step."""
+    sources = look(project)
     for name in in_order(workflow):
-        yield from ["", *about(project, workflow.steps[name])]
+        yield from ["", *about(sources, workflow.steps[name])]
 
 
-def about(project: Path, step: Step) -> Iterator[str]:
+def about(sources: Sources, step: Step) -> Iterator[str]:
     """What a step does and reads, and a line for each parameter: its type, default, and what it does."""
-    sentence, helps = described(project, step)
+    sentence, helps = described(sources, step)
     yield f"{step.name}: {sentence}" if sentence else step.name
     if step.upstream:
         yield f"  reads {', '.join(step.upstream)}"

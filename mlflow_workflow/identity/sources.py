@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from mlflow_workflow.basics import files
@@ -31,6 +32,11 @@ class Sources:
     parsed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict, repr=False)
     reached: dict[tuple[Roots, str], tuple[str, ...]] = field(default_factory=dict, repr=False)
     steps: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def around(self) -> Roots:
+        """The folders of the project where every step looks for modules."""
+        return PROJECT, *roots_around(self.disk.project)
 
     def again(self, disk: Disk) -> "Sources":
         """The sources at another look."""
@@ -66,7 +72,7 @@ class Sources:
         named = {word.removeprefix("./") for word in command_words(command)}
         start = {word for word in named if is_inside(word) and self.disk.is_file(word)}
         python = python_words(command) or []
-        roots = [PROJECT, *roots_around(self.disk.project)]
+        roots = [*self.around]
         if python[:1] == ["-m"]:
             start.update(file for root in roots for file in self.run_files(python[1], root))
         roots += [str(PurePosixPath(file).parent) for file in start if file in python[:1]]

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from mlflow_workflow.basics.errors import WorkflowError
-from mlflow_workflow.checks.script import described
+from mlflow_workflow.checks.script import described, look
 from mlflow_workflow.identity.environment import read_environment
 from mlflow_workflow.project.graph import Workflow
 from mlflow_workflow.project.mlproject import open_workflow
@@ -58,10 +58,11 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
 
 def helps(project: Path, workflow: Workflow) -> dict[str, str]:
     """What the parameters of steps do, by dotted name, as far as their scripts say."""
+    sources = look(project)
     return {
         f"{step.name}.{name}": text
         for step in workflow.steps.values()
-        for name, text in described(project, step)[1].items()
+        for name, text in described(sources, step)[1].items()
     }
 
 
