@@ -4,4 +4,4 @@ Each folder is a room that imports only rooms below it: commands, run, report, l
 identity, project, basics.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
