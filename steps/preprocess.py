@@ -5,15 +5,13 @@ Reads train.csv and test.csv in the folder --input
 Writes train.csv (PassengerId, Survived, features) and test.csv (PassengerId, features)
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import pandas as pd
 
+from mlflow_workflow import datasets, tables
 from mlflow_workflow.step import step
-from steps import passengers
-from steps.passengers import KEY, TARGET
+from steps.passengers import FOLDER, KEY, TARGET
 
 FILES = {"train.csv": [KEY, TARGET], "test.csv": [KEY]}
 """What is kept of each file beside the features."""
@@ -32,24 +30,18 @@ def feature_names(text: str) -> list[str]:
     return names
 
 
-def prepared(table: pd.DataFrame, features: Sequence[str], file: Path) -> pd.DataFrame:
-    """Keep id, features and (for training) target of a table that was read from that file."""
-    return passengers.columns(table, [*FILES[file.name], *features], file)
-
-
 @click.command(help=__doc__)
-@click.option("--input", "folder", required=True, type=passengers.FOLDER)
+@click.option("--input", "folder", required=True, type=FOLDER)
 @click.option("--features", required=True)
 def main(folder: Path, features: str) -> None:
     """Run the step."""
     names = feature_names(features)
     with step() as outputs:
-        for file in FILES:
-            table = passengers.read(folder / file)
-            kept = prepared(table, names, folder / file)
-            passengers.write(kept, outputs / file)
-            passengers.log(table, str(folder), file, "read")
-            passengers.log(kept, passengers.destination("preprocess"), file, "written")
+        for file, others in FILES.items():
+            kept = tables.pieces(folder / file, [*others, *names], key=KEY)
+            rows = tables.write(kept, outputs / file)
+            datasets.log_read(folder / file, rows)
+            datasets.log_written(outputs / file, rows)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_every_package_is_pinned_exactly() -> None:
 def test_what_the_code_imports_is_in_the_environment() -> None:
     listed = yaml.safe_load((ROOT / "python_env.yaml").read_text())["dependencies"]
     # What mlflow and scikit-learn bring themselves, in versions that fit them.
-    brought = {"scipy", "jinja2", "sqlalchemy", "requests"}
+    brought = {"scipy", "pyarrow", "jinja2", "sqlalchemy", "requests"}
     packages = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
     known = {*pins(listed), *brought, *sys.stdlib_module_names, "mlflow_workflow", "steps"}
     for folder in ("mlflow_workflow", "steps"):

@@ -1,137 +1,39 @@
-"""The evaluation: metrics as scikit-learn defines them, intervals, plots, and what is refused."""
+"""The evaluation: who is compared with whom, what is refused, and a real run."""
 
 import hashlib
-import json
-import math
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import click
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
-import sklearn.metrics
 from click.testing import CliRunner
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
-from sklearn.svm import SVC
+from sklearn.linear_model import LogisticRegression
 
-from steps import evaluate, passengers, plots, saved_model, scores, train
+from mlflow_workflow import tables
+from mlflow_workflow.model import save_model
+from steps import evaluate, passengers, predict, train
 
 ROOT = Path(__file__).parent.parent.parent
 INPUT = ROOT / "input"
 
-passenger = st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(-3, 3))
-METRICS = {
-    "accuracy": sklearn.metrics.accuracy_score,
-    "balanced_accuracy": sklearn.metrics.balanced_accuracy_score,
-    "precision": lambda *a, **k: sklearn.metrics.precision_score(*a, zero_division=0, **k),
-    "recall": lambda *a, **k: sklearn.metrics.recall_score(*a, zero_division=0, **k),
-    "f1": lambda *a, **k: sklearn.metrics.f1_score(*a, zero_division=0, **k),
-}
 
-
-def arrays(rows: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tuple(np.array(column) for column in zip(*rows, strict=True))
-
-
-def ids(*names: str) -> pd.Series:
-    return pd.Series(names, dtype=str)
-
-
-def labels_file(folder: Path, text: str) -> Path:
+def survival(folder: Path, text: str, *names: str) -> list[int]:
+    """Who survives according to a file with these lines."""
     file = folder / "labels.csv"
     file.write_text("PassengerId,Survived\n" + text, encoding="utf-8")
-    return file
-
-
-# Metrics
-
-
-@given(rows=st.lists(passenger, min_size=1, max_size=20), data=st.data())
-@settings(max_examples=100, deadline=None)
-def test_metrics_are_those_of_scikit_learn(
-    rows: list[tuple[int, int, int]], data: st.DataObject
-) -> None:
-    truth, predicted, certainty = arrays(rows)
-    drawn = st.lists(st.integers(0, 4), min_size=len(rows), max_size=len(rows)).filter(any)
-    weights = np.array(data.draw(drawn))
-    found = scores.metrics(scores.outcome(truth, predicted, certainty), weights)
-    # Drawn twice is there twice; a weight of scikit-learn's would keep classes that are gone.
-    people = np.repeat(np.arange(len(rows)), weights)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name, metric in METRICS.items():
-            assert math.isclose(found[name], metric(truth[people], predicted[people])), name
-    if len(set(truth[people])) == 2:
-        expected = sklearn.metrics.roc_auc_score(truth[people], certainty[people])
-        assert math.isclose(found["roc_auc"], expected, abs_tol=1e-12)
-    else:
-        assert math.isnan(found["roc_auc"])
-
-
-def test_without_certainty_there_is_no_roc_auc() -> None:
-    found = scores.metrics(scores.outcome(np.array([0, 1]), np.array([0, 1])), np.ones(2))
-    assert list(found) == list(METRICS)
-
-
-@given(rows=st.lists(passenger, min_size=1, max_size=12))
-@settings(max_examples=5, deadline=None)
-def test_intervals_are_ordered_and_within_bounds(rows: list[tuple[int, int, int]]) -> None:
-    truth, predicted, certainty = arrays(rows)
-    found = scores.estimates(
-        scores.outcome(truth, predicted, certainty), scores.outcome(truth, np.zeros_like(truth))
-    )
-    for name, estimate in found.items():
-        least = -1 if name == "accuracy_minus_baseline" else 0
-        assert least <= estimate.low <= estimate.high <= 1, name
-    assert ("roc_auc" in found) == (len(set(truth)) == 2)
-
-
-def test_an_interval_of_accuracy_is_about_the_binomial_one() -> None:
-    truth = np.ones(400, int)
-    predicted = np.repeat([1, 0], [300, 100])
-    found = scores.estimates(scores.outcome(truth, predicted), scores.outcome(truth, truth))
-    half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
-    assert found["accuracy"].value == 0.75
-    assert found["accuracy"].low == pytest.approx(0.75 - half, abs=0.01)
-    assert found["accuracy"].high == pytest.approx(0.75 + half, abs=0.01)
-
-
-def test_the_difference_is_paired() -> None:
-    truth = np.array([0, 1] * 50)
-    predicted = np.array([0, 0] * 50)
-    found = scores.estimates(scores.outcome(truth, predicted), scores.outcome(truth, predicted))
-    assert found["accuracy_minus_baseline"] == scores.Estimate(0, 0, 0)
-    assert found["accuracy"].low < found["accuracy"].high
-
-
-def test_the_same_predictions_give_the_same_estimates() -> None:
-    truth, predicted = np.array([0, 1, 1, 0, 1]), np.array([0, 1, 0, 0, 1])
-    model, baseline = scores.outcome(truth, predicted), scores.outcome(truth, truth)
-    assert scores.estimates(model, baseline) == scores.estimates(model, baseline)
-
-
-def test_metrics_are_named_with_their_bounds() -> None:
-    assert scores.flat({"f1": scores.Estimate(0.5, 0.4, 0.6)}) == {
-        "f1": 0.5,
-        "f1_low": 0.4,
-        "f1_high": 0.6,
-    }
+    ids = pd.Series(names, dtype=str)
+    return evaluate.survival(tables.read(file, key="PassengerId"), ids, file).tolist()
 
 
 # Labels
 
 
 def test_labels_are_matched_by_id_in_whatever_order(tmp_path: Path) -> None:
-    file = labels_file(tmp_path, "3,1\n1,0\n2,1\n")
-    assert evaluate.survival(file, ids("1", "2", "3")).tolist() == [0, 1, 1]
+    assert survival(tmp_path, "3,1\n1,0\n2,1\n", "1", "2", "3") == [0, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +47,7 @@ def test_labels_are_matched_by_id_in_whatever_order(tmp_path: Path) -> None:
 )
 def test_labels_that_do_not_fit_are_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match=r"labels.csv") as refused:
-        evaluate.survival(labels_file(tmp_path, text), ids("1", "2"))
+        survival(tmp_path, text, "1", "2")
     assert message in refused.value.message
 
 
@@ -165,60 +67,6 @@ def test_wrong_predictions_come_with_both_outcomes_and_the_features() -> None:
     assert found.to_csv(index=False) == "PassengerId,Survived,Predicted,Age\n6,0,1,\n"
 
 
-# Models and plots
-
-
-@pytest.mark.parametrize(
-    ("model", "titles"),
-    [
-        (RidgeClassifier(), {"ROC curve", "Precision recall curve"}),
-        (SVC(), {"ROC curve", "Precision recall curve"}),
-        (LogisticRegression(), {"ROC curve", "Precision recall curve", "Calibration curve"}),
-        (DummyClassifier(), {"ROC curve", "Precision recall curve", "Calibration curve"}),
-    ],
-)
-def test_a_model_gets_the_plots_that_it_allows(model: object, titles: set[str], tmp_path: Path) -> None:
-    features, truth = pd.DataFrame({"Age": np.arange(20.0)}), np.array([0, 1] * 10)
-    model.fit(features, truth)
-    found = scores.outcome(truth, model.predict(features))
-    paints = evaluate.all_plots(model, features, found)
-    assert set(paints) == {"Confusion matrix", "Permutation importance"} | titles
-    for title, paint in paints.items():
-        plots.draw(tmp_path / plots.file_name(title), title, paint)
-    assert len(list(tmp_path.glob("*.svg"))) == len(paints)
-
-
-def test_one_class_only_leaves_out_what_needs_two() -> None:
-    features, truth = pd.DataFrame({"Age": np.arange(4.0)}), np.array([0, 1, 0, 1])
-    model = LogisticRegression().fit(features, truth)
-    found = scores.outcome(np.ones(4, int), truth)
-    paints = evaluate.all_plots(model, features, found)
-    assert set(paints) == {"Confusion matrix", "Permutation importance"}
-
-
-def test_certainty_grows_with_the_chance_to_survive() -> None:
-    features = pd.DataFrame({"Age": np.arange(20.0)})
-    truth = (features["Age"] > 9).astype(int)
-    for model in (RidgeClassifier(), LogisticRegression(), SVC()):
-        certainty = evaluate.certainty(model.fit(features, truth), features)
-        assert certainty[0] < certainty[-1]
-
-
-def test_the_users_own_style_does_not_matter(tmp_path: Path) -> None:
-    paint = plots.of_importance(["a", "b"], np.array([0.1, 0.2]), np.zeros(2))
-    for name, style in (("plain", {}), ("styled", {"font.size": 30, "svg.fonttype": "none"})):
-        with plots.style.context(style):
-            plots.draw(tmp_path / name, "Importance", paint["Permutation importance"])
-    assert (tmp_path / "plain").read_bytes() == (tmp_path / "styled").read_bytes()
-
-
-def test_metrics_are_written_for_programs_and_for_spreadsheets(tmp_path: Path) -> None:
-    evaluate.write_metrics({"f1": scores.Estimate(0.5, 0.4, 0.6)}, tmp_path)
-    assert (tmp_path / "metrics.csv").read_bytes() == b"name,value,low,high\nf1,0.5,0.4,0.6\n"
-    written = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert written == {"f1": {"value": 0.5, "low": 0.4, "high": 0.6}}
-
-
 # Real runs
 
 
@@ -229,15 +77,18 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("preprocess", "train", "predict"):
         (folder / name).mkdir()
     names = ["PassengerId", "Sex", "Age"]
-    table = passengers.read(INPUT / "train.csv")
-    kept = passengers.features(table[names], INPUT / "train.csv")
-    fitted = train.pipeline(kept, LogisticRegression())
-    fitted.fit(kept, passengers.target(table, INPUT / "train.csv"))
-    saved_model.save(fitted, kept, folder / "train" / "model")
-    test = passengers.read(INPUT / "test.csv")[names]
-    passengers.write(test, folder / "preprocess" / "test.csv")
-    test["Survived"] = fitted.predict(passengers.features(test, INPUT / "test.csv"))
-    passengers.write(test[["PassengerId", "Survived"]], folder / "predict" / "test_prediction.csv")
+    table = tables.read(INPUT / "train.csv", names)
+    kept = passengers.features(table, INPUT / "train.csv")
+    truth = passengers.target(tables.read(INPUT / "train.csv"), INPUT / "train.csv")
+    fitted = train.pipeline(kept, LogisticRegression()).fit(kept, truth)
+    save_model(fitted, folder / "train" / "model", kept)
+    test = tables.read(INPUT / "test.csv", names)
+    tables.write(test.to_batches(), folder / "preprocess" / "test.csv")
+    survived = fitted.predict(passengers.features(test, INPUT / "test.csv"))
+    tables.write(
+        [predict.predicted(test["PassengerId"].combine_chunks(), survived)],
+        folder / "predict" / "test_prediction.csv",
+    )
     return folder
 
 

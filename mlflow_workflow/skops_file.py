@@ -1,25 +1,40 @@
 """Models in skops files: the same model as the same bytes, and no code that came with the file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 from pkgutil import resolve_name  # loads no code of this project
+from types import FunctionType
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import click
 import numpy as np
 import skops.io
+from skops.io.exceptions import UnsupportedTypeException
 
 SCHEMA = "schema.json"
 ARRAY = b"\x93NUMPY"  # how a .npy file begins
 UNIX = 3  # what the zip format calls the system that made an entry
+COMPUTING = (
+    "sklearn.metrics.",
+    "sklearn.feature_selection.",
+    "sklearn.cluster.",
+    "sklearn.gaussian_process.",
+)
+"""Where scikit-learn's functions do nothing but compute: a SelectKBest holds f_classif."""
 
 
 def dumped(model: object) -> bytes:
-    """Give a model as bytes that depend on nothing but the model."""
-    return canonical(skops.io.dumps(model))
+    """Give a model as bytes that depend on nothing but the model.
+
+    Raises ClickException: skops cannot store such a model.
+    """
+    try:
+        return canonical(skops.io.dumps(model))
+    except UnsupportedTypeException as error:
+        raise click.ClickException(f"this model cannot be stored as a skops file: {error}") from None
 
 
 def canonical(content: bytes) -> bytes:
@@ -97,21 +112,23 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def trusted_types(content: bytes) -> list[str]:
+def trusted_types(content: bytes, trusted: Collection[str] = ()) -> list[str]:
     """Name the types of a skops file beyond those that skops itself trusts.
 
-    Raises ClickException: the file has other types than scikit-learn's own.
+    Raises ClickException: the file has types that are neither harmless nor in `trusted`.
     """
     named = [str(name) for name in skops.io.get_untrusted_types(data=content)]
-    if unknown := [name for name in named if not is_harmless(name)]:
+    if unknown := [name for name in named if name not in trusted and not is_harmless(name)]:
         raise click.ClickException(
-            f"the model holds types that are not scikit-learn's own: {', '.join(unknown)}"
+            f"the model holds types that are not scikit-learn's own: {', '.join(unknown)}."
+            " They may run any code when it is loaded. If you trust them, name them to both"
+            f" save_model and load_model: trusted={unknown}"
         )
     return named
 
 
 def is_harmless(name: str) -> bool:
-    """Tell whether a name is that of a class which scikit-learn defines there, or numpy.dtype.
+    """Tell whether scikit-learn defines a class of that name there, or a function that computes.
 
     A name that merely begins with "sklearn." may stand for anything which a module there imported,
     such as a function that starts processes.
@@ -123,16 +140,17 @@ def is_harmless(name: str) -> bool:
         found = resolve_name(f"{module}:{attribute}")  # loads no code of this project
     except (ImportError, AttributeError):
         return False
-    return isinstance(found, type) and found.__module__ == module
+    computes = isinstance(found, FunctionType) and module.startswith(COMPUTING)
+    return (computes or isinstance(found, type)) and found.__module__ == module
 
 
-def load(file: Path) -> Any:
+def load(file: Path, trusted: Collection[str] = ()) -> Any:
     """Give the model in a skops file.
 
-    Raises ClickException: not a skops file, or one with other types than scikit-learn's own.
+    Raises ClickException: not a skops file, or one with types that are not trusted.
     """
     content = file.read_bytes()
     try:
-        return skops.io.loads(content, trusted=trusted_types(content))
+        return skops.io.loads(content, trusted=trusted_types(content, trusted))
     except (BadZipFile, KeyError, ValueError, TypeError) as error:
         raise click.ClickException(f"{file} is not a skops file: {error}") from error

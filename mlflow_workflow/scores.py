@@ -1,10 +1,17 @@
-"""How good predictions are, and how far chance could have moved that: pure numbers."""
+"""How good predictions are of which of two classes, and how far chance could have moved that."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
+from mlflow.entities import Metric, RunTag
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
@@ -16,7 +23,7 @@ Numbers = NDArray[Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of each passenger, what was predicted, and how sure the model was."""
+    """What is true of each row, what was predicted, and how sure the model was."""
 
     truth: Numbers
     predicted: Numbers
@@ -39,9 +46,9 @@ def outcome(truth: Numbers, predicted: Numbers, certainty: Numbers | None = None
 
 
 def estimates(model: Outcome, baseline: Outcome) -> dict[str, Estimate]:
-    """Give every statistic with its interval, by bootstrap over the passengers.
+    """Give every statistic with its interval, by bootstrap over the rows.
 
-    A statistic that these passengers do not decide, such as roc_auc if all survived, is left out.
+    A statistic that these rows do not decide, such as roc_auc if all are of one class, is left out.
     """
     count = len(model.truth)
     values = statistics(model, baseline, np.ones(count))
@@ -54,7 +61,7 @@ def estimates(model: Outcome, baseline: Outcome) -> dict[str, Estimate]:
 
 
 def resamples(count: int) -> Iterator[Numbers]:
-    """Draw passengers with replacement; gives how often each of them was drawn."""
+    """Draw rows with replacement; gives how often each of them was drawn."""
     generator = np.random.default_rng(SEED)
     for _ in range(RESAMPLES):
         yield np.bincount(generator.integers(count, size=count), minlength=count)
@@ -67,7 +74,7 @@ def interval(draws: list[float]) -> tuple[float, float]:
 
 
 def statistics(model: Outcome, baseline: Outcome, weights: Numbers) -> dict[str, float]:
-    """Give the metrics of both, and by how much the model is more accurate, on the same people."""
+    """Give the metrics of both, and by how much the model is more accurate, on the same rows."""
     own, other = metrics(model, weights), metrics(baseline, weights)
     named = {f"baseline_{name}": value for name, value in other.items()}
     return {**own, **named, "accuracy_minus_baseline": own["accuracy"] - other["accuracy"]}
@@ -75,16 +82,16 @@ def statistics(model: Outcome, baseline: Outcome, weights: Numbers) -> dict[str,
 
 def metrics(found: Outcome, weights: Numbers) -> dict[str, float]:
     """Give the metrics as scikit-learn defines them; it would take a hundred times as long."""
-    alive, called = found.truth == 1, found.predicted == 1
-    hits, living = weights[alive & called].sum(), weights[alive].sum()
+    true, called = found.truth == 1, found.predicted == 1
+    hits, positive = weights[true & called].sum(), weights[true].sum()
     named, total = weights[called].sum(), weights.sum()
-    right = hits + weights[~alive & ~called].sum()
+    right = hits + weights[~true & ~called].sum()
     values = {
         "accuracy": right / total,
-        "balanced_accuracy": balanced(hits, living, right - hits, total - living),
+        "balanced_accuracy": balanced(hits, positive, right - hits, total - positive),
         "precision": ratio(hits, named),
-        "recall": ratio(hits, living),
-        "f1": ratio(2 * hits, living + named),
+        "recall": ratio(hits, positive),
+        "f1": ratio(2 * hits, positive + named),
     }
     if found.ranks is not None:
         values["roc_auc"] = roc_auc(found.truth, found.ranks, weights)
@@ -96,19 +103,19 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def balanced(hits: float, living: float, rejected: float, dead: float) -> float:
+def balanced(hits: float, positive: float, rejected: float, negative: float) -> float:
     """Average the recall of the classes that occur."""
-    shares = [part / whole for part, whole in ((hits, living), (rejected, dead)) if whole]
+    shares = [part / whole for part, whole in ((hits, positive), (rejected, negative)) if whole]
     return sum(shares) / len(shares)
 
 
 def roc_auc(truth: Numbers, ranks: Numbers, weights: Numbers) -> float:
-    """Give how often a survivor ranks above a victim, a tie counting half; NaN without both."""
-    alive = np.bincount(ranks, weights * truth)
-    dead = np.bincount(ranks, weights * (1 - truth))
-    pairs = alive.sum() * dead.sum()
-    below = np.cumsum(dead) - dead / 2
-    return float((alive * below).sum() / pairs) if pairs else float("nan")
+    """Give how often a 1 ranks above a 0, a tie counting half; NaN without both."""
+    ones = np.bincount(ranks, weights * truth)
+    zeros = np.bincount(ranks, weights * (1 - truth))
+    pairs = ones.sum() * zeros.sum()
+    below = np.cumsum(zeros) - zeros / 2
+    return float((ones * below).sum() / pairs) if pairs else float("nan")
 
 
 def flat(found: Mapping[str, Estimate]) -> dict[str, float]:
@@ -118,3 +125,28 @@ def flat(found: Mapping[str, Estimate]) -> dict[str, float]:
         for name, e in found.items()
         for suffix, value in (("", e.value), ("_low", e.low), ("_high", e.high))
     }
+
+
+def write(found: Mapping[str, Estimate], folder: Path) -> None:
+    """Write metrics.json for programs and metrics.csv for spreadsheets."""
+    rows = {name: asdict(estimate) for name, estimate in found.items()}
+    text = json.dumps(rows, indent=2) + "\n"
+    (folder / "metrics.json").write_text(text, encoding="utf-8", newline="\n")
+    with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["name", "value", "low", "high"])
+        table.writerows([name, *row.values()] for name, row in rows.items())
+
+
+def log_folds(name: str, values: Sequence[float], which: str) -> dict[str, float]:
+    """Log a score for each fold of a cross validation, as `<name>_fold`; gives mean and deviation.
+
+    `which` says how the rows were split: `compare` takes runs that say the same in pairs.
+    """
+    if run := mlflow.active_run():
+        now = int(time.time() * 1000)
+        folds = [Metric(f"{name}_fold", value, now, fold) for fold, value in enumerate(values)]
+        same = hashlib.sha256(which.encode()).hexdigest()[:16]
+        tags = [RunTag(f"pairs.{name}_fold", same)]
+        mlflow.MlflowClient().log_batch(run.info.run_id, metrics=folds, tags=tags)
+    return {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
