@@ -22,6 +22,7 @@ import pyarrow as pa
 from mlflow_workflow import datasets, plots, scores, tables
 from mlflow_workflow.model import columns_of, load_model
 from mlflow_workflow.step import step
+from mlflow_workflow.step_command import StepCommand
 from steps import passengers
 from steps.passengers import FILE, FOLDER, KEY, TARGET
 from steps.predict import RESULT, TABLE
@@ -66,7 +67,7 @@ def read(file: Path, parameter: str = "") -> pa.Table:
     return table
 
 
-@click.command(help=__doc__)
+@click.command(cls=StepCommand, help=__doc__)
 @click.option("--preprocess", required=True, type=FOLDER)
 @click.option("--train", required=True, type=FOLDER)
 @click.option("--predict", required=True, type=FOLDER)

@@ -19,6 +19,7 @@ import pyarrow as pa
 from mlflow_workflow import datasets, tables
 from mlflow_workflow.model import columns_of, load_model
 from mlflow_workflow.step import step
+from mlflow_workflow.step_command import StepCommand
 from steps.passengers import FOLDER, KEY, TARGET, inputs
 
 TABLE = "test.csv"
@@ -38,7 +39,7 @@ def predictions(file: Path, model: Any, taken: dict[str, bool]) -> Iterator[pa.R
         yield predicted(piece[KEY], model.predict(inputs(table, taken, file)))
 
 
-@click.command(help=__doc__)
+@click.command(cls=StepCommand, help=__doc__)
 @click.option("--preprocess", required=True, type=FOLDER)
 @click.option("--train", required=True, type=FOLDER)
 def main(preprocess: Path, train: Path) -> None:

@@ -11,6 +11,7 @@ import click
 
 from mlflow_workflow import datasets, tables
 from mlflow_workflow.step import step
+from mlflow_workflow.step_command import StepCommand
 from steps.passengers import FOLDER, KEY, TARGET
 
 FILES = {"train.csv": [KEY, TARGET], "test.csv": [KEY]}
@@ -30,7 +31,7 @@ def feature_names(text: str) -> list[str]:
     return names
 
 
-@click.command(help=__doc__)
+@click.command(cls=StepCommand, help=__doc__)
 @click.option("--input", "folder", required=True, type=FOLDER)
 @click.option("--features", required=True)
 def main(folder: Path, features: str) -> None:

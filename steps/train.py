@@ -28,6 +28,7 @@ from mlflow_workflow import datasets, estimator, tables
 from mlflow_workflow.model import log_model, save_model
 from mlflow_workflow.scores import log_folds
 from mlflow_workflow.step import step
+from mlflow_workflow.step_command import StepCommand
 from steps import passengers
 from steps.passengers import FOLDER, KEY, TARGET
 
@@ -80,7 +81,7 @@ def fit(unfitted: Pipeline, features: pd.DataFrame, target: "pd.Series[int]") ->
     mlflow.sklearn.autolog(disable=True)
 
 
-@click.command(help=__doc__)
+@click.command(cls=StepCommand, help=__doc__)
 @click.option("--preprocess", required=True, type=FOLDER)
 @click.option("--model", required=True)
 @click.option("--model_params", required=True, type=estimator.YamlMapping())
