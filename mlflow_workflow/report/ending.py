@@ -21,7 +21,7 @@ def tell(terminal: Terminal, facts: Facts, as_json: bool) -> None:
         return
     if planned or not terminal.quiet:
         columns = None if terminal.verbose else width()
-        terminal.say(as_text(steps_table(facts, how_long_ago, metric=False), columns, terminal.paint))
+        terminal.write(as_text(steps_table(facts, how_long_ago, metric=False), columns, terminal.paint))
         if facts.sweep and not planned:
             terminal.say(board(facts, facts.sweep, BEST, columns))
     for line in [*failures(facts), *closing(facts, terminal.quiet)]:

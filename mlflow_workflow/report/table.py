@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mlflow_workflow.basics.shown import shown
+
 MARKS = {"\\": "\\\\", **{mark: f"\\{mark}" for mark in "*_{}[]#~"}}
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
 SPACE = "&emsp;"
@@ -44,12 +46,13 @@ def state_cell(state: str, text: str | None = None) -> Cell:
 
 def as_text(table: Table, width: int | None = None, paint: Paint | None = None) -> str:
     """Aligned columns for the terminal, with an empty line above; cut to a width if there is one."""
-    lines = [[*table.headings], *([cell.text or "-" for cell in row] for row in table.rows)]
+    rows = [[cut(shown(cell.text), None) or "-" for cell in row] for row in table.rows]
+    lines = [[*table.headings], *rows]
     if width:
         lines = [[*(cut(text, WIDEST) for text in line[:-1]), line[-1]] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
     room = max(width - sum(widths) - 2 * len(widths), NARROWEST) if width else None
-    shown = [
+    padded = [
         "  ".join(
             [*(c.ljust(w) for c, w in zip(line, widths, strict=False)), cut(line[-1], room)]
         ).rstrip()
@@ -57,7 +60,7 @@ def as_text(table: Table, width: int | None = None, paint: Paint | None = None) 
     ]
     states = [state_of(row) for row in table.rows]
     colour = paint or (lambda _state, text: text)
-    return "\n".join(["", shown[0], *(colour(s, t) for s, t in zip(states, shown[1:], strict=True))])
+    return "\n".join(["", padded[0], *(colour(s, t) for s, t in zip(states, padded[1:], strict=True))])
 
 
 def state_of(row: Sequence[Cell]) -> str:
@@ -94,8 +97,8 @@ def cut(text: str, length: int | None) -> str:
 
 def escaped(text: str) -> str:
     """Text on one line that Markdown and HTML show as it is."""
-    shown = "".join(MARKS.get(c) or ENTITIES.get(c) or c for c in text)
-    return " ".join(shown.split())
+    marked = "".join(MARKS.get(c) or ENTITIES.get(c) or c for c in text)
+    return " ".join(marked.split())
 
 
 def span(text: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from mlflow_workflow.basics.durations import duration
+from mlflow_workflow.basics.shown import shown
 from mlflow_workflow.report.outcome import State
 
 TICK = 0.5
@@ -73,15 +74,19 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """A line, whatever the user asked for, at once."""
+        self.write(shown(line))
+
+    def write(self, text: str) -> None:
+        """As `say`, for text that is styled already."""
         with self.lock:
             self.erase()
-            say(line, color=self.colours)
+            write(f"{text}\n", self.colours)
 
     def tell(self, line: str) -> None:
         """A line for an event."""
         if not self.quiet:
-            name, colon, rest = line.partition(": ")
-            self.say(f"{self.styled(name, bold=True)}{colon}{rest}" if colon else line)
+            name, colon, rest = shown(line).partition(": ")
+            self.write(f"{self.styled(name, bold=True)}{colon}{rest}" if colon else name)
 
     def paint(self, state: str, text: str) -> str:
         """A row of the table in the colour of its state."""
@@ -125,7 +130,7 @@ class Terminal:
         """What the steps have printed since the last look, if the user wants it."""
         for log, node in logs.items() if self.verbose else ():
             for line in self.new_lines(log):
-                self.say(f"{self.styled(node, fg='cyan')} | {line}")
+                self.write(f"{self.styled(node, fg='cyan')} | {shown(line)}")
 
     def new_lines(self, log: Path) -> list[str]:
         """The whole lines that a log has more than at the last look."""
@@ -143,21 +148,26 @@ class Terminal:
         with self.lock:
             self.erase()
             if drawn:
-                shown = "\n".join(self.styled(line, fg="bright_black") for line in drawn)
-                say(shown, color=self.colours)
+                lines = "\n".join(self.styled(line, fg="bright_black") for line in drawn)
+                write(f"{lines}\n", self.colours)
             self.drawn = len(drawn)
 
     def erase(self) -> None:
         """Takes the drawn lines away."""
         if self.drawn:
-            say(f"\x1b[{self.drawn}F\x1b[J", color=True, end="")
+            write(f"\x1b[{self.drawn}F\x1b[J", True)
             self.drawn = 0
 
 
-def say(line: str, color: bool | None = None, end: str = "\n") -> None:
-    """A line on the terminal, at once. If nobody reads it any more, that is no reason to end."""
+def say(line: str) -> None:
+    """A line on the terminal, at once, without anything in it that a terminal obeys."""
+    write(f"{shown(line)}\n")
+
+
+def write(text: str, color: bool | None = None) -> None:
+    """Text on the terminal as it is. If nobody reads it any more, that is no reason to end."""
     try:
-        click.echo(line + end, nl=False, color=color)
+        click.echo(text, nl=False, color=color)
     except OSError:
         give_output_up()
 
@@ -191,13 +201,13 @@ def width() -> int | None:
 
 def lines(progress: Progress, columns: int) -> list[str]:
     """`train  12 s of about 15 s` for every step that runs, and a bar for the whole if it is long."""
-    shown = []
+    drawn = []
     for step in progress.running[:MOST_LINES]:
         usual = f" of about {duration(step.expected)}" if step.expected else ""
-        shown.append(f"  {step.node}  {duration(step.seconds)}{usual}")
+        drawn.append(f"  {shown(step.node)}  {duration(step.seconds)}{usual}")
     more, total = len(progress.running) - MOST_LINES, progress.total
-    shown += [f"  and {more} more"] if more > 0 else []
+    drawn += [f"  and {more} more"] if more > 0 else []
     if total > 3:
         full = BAR * progress.done // total
-        shown.append(f"  [{'#' * full}{'-' * (BAR - full)}] {progress.done} of {total} steps")
-    return [line[: columns - 1] for line in shown]
+        drawn.append(f"  [{'#' * full}{'-' * (BAR - full)}] {progress.done} of {total} steps")
+    return [line[: columns - 1] for line in drawn]

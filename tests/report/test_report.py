@@ -339,6 +339,18 @@ def test_colour_and_progress_only_on_a_terminal_and_quiet_gives_the_result_alone
     assert "\x1b" not in plain.text
 
 
+def test_what_steps_and_servers_say_does_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evil = "a\x1b[2J\x1b]0;title\x07b"
+    screen = terminal.Terminal()
+    screen.say(evil)
+    screen.tell(f"train: {evil}")
+    screen.write(as_text(Table(("reason",), [[Cell(evil)]])))
+    terminal.say(evil)
+    assert capsys.readouterr().out.splitlines() == ["ab", "train: ab", "", "reason", "ab", "ab"]
+
+
 def test_verbose_shows_what_steps_print_in_whole_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
