@@ -62,9 +62,14 @@ def words_of(process: psutil.Process) -> list[str]:
     return []
 
 
-def is_supervisor(process: psutil.Process) -> bool:
-    """There is one for every step that runs."""
-    return any("supervise.py" in word for word in words_of(process))
+def supervisors(main: psutil.Process) -> list[psutil.Process]:
+    """There is one for every step that runs: the parent of a process that leads a session of its own."""
+    found = []
+    for process in main.children(recursive=True):
+        with contextlib.suppress(psutil.Error, OSError):
+            if any(os.getsid(child.pid) == child.pid for child in process.children()):
+                found.append(process)
+    return found
 
 
 def lives(process: psutil.Process) -> bool:

@@ -125,6 +125,6 @@ def code_files(project: Path, step: Step) -> dict[str, str]:
         globs = ", ".join(step.sources)
         raise WorkflowError(f"'sources' of step {step.name!r} in MLproject match no file: {globs}")
     # How long and how often a step may try does not change what it gives.
-    decisive = {n: v for n, v in step.entry.items() if n not in ("timeout", "retries")}
+    decisive = {n: v for n, v in step.entry.items() if n not in ("timeout", "retries", "preload")}
     entry = {"entry in MLproject": digest(plain(decisive))}
     return {**{name: sha256_of(project / name) for name in files}, **entry}

@@ -28,7 +28,7 @@ from mlflow_workflow.project.parameters import plain, typed
 from mlflow_workflow.project.settings import MODES
 
 EVERYTHING = "every file of the project"
-NOT_DECISIVE = ("timeout", "retries")
+NOT_DECISIVE = ("timeout", "retries", "preload")
 """Keys of an entry: how long and how often a step may try does not change what it gives."""
 
 

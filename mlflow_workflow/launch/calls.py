@@ -3,6 +3,8 @@
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -11,6 +13,18 @@ from mlflow.projects.utils import get_run_env_vars
 from mlflow.utils.databricks_utils import get_databricks_env_vars
 
 from mlflow_workflow.launch.engine import Job
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command for bash. A `timeout` of 0 is none; `preload` are packages it may find imported."""
+
+    command: str
+    folder: str
+    variables: Mapping[str, str]
+    log: str
+    timeout: float
+    preload: Sequence[str] | None
 
 
 def command_of(job: Job, storage: Path) -> str:
@@ -24,7 +38,7 @@ def command_of(job: Job, storage: Path) -> str:
     return str(entry.compute_command(dict(job.parameters), place))  # type: ignore[no-untyped-call]
 
 
-def variables_of(job: Job, experiment_id: str, temporary: Path) -> dict[str, str]:
+def variables_of(job: Job, experiment_id: str, project: Path, temporary: Path) -> dict[str, str]:
     """The environment variables of a step: ours, those of MLflow's local backend, and a few more.
 
     The running interpreter's folder is first on PATH, so that `python` in a command is this one. An
@@ -37,6 +51,7 @@ def variables_of(job: Job, experiment_id: str, temporary: Path) -> dict[str, str
         **os.environ,
         **get_run_env_vars(job.run_id, experiment_id),  # type: ignore[no-untyped-call]
         **get_databricks_env_vars(mlflow.get_tracking_uri()),  # type: ignore[no-untyped-call]
+        "PWD": str(project),
         "TMPDIR": str(temporary),
         "PATH": f"{python}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }

@@ -26,7 +26,8 @@ class Step:
 
     `upstream` are the names of the parameters that receive another step's outputs; `sources` the
     globs that replace the files found by following imports; `env` the environment variables whose
-    values count; `timeout` is in seconds.
+    values count; `timeout` is in seconds; `preload` are the packages that it may find imported, None if
+    it wants a new Python.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Step:
     env: tuple[str, ...] = ()
     timeout: float | None = None
     retries: int = 0
+    preload: tuple[str, ...] | None = None
     entry: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property

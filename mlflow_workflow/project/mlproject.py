@@ -19,7 +19,7 @@ HELP = "help"
 TYPES = ("string", "int", "float", "bool", "yaml", "path", "uri")
 # What MLflow reads, and for an entry what this project adds to it.
 KEYS = ("name", "entry_points", "python_env", "conda_env", "docker_env", "databricks_spark_job")
-ENTRY_KEYS = ("parameters", "command", "sources", "env", "timeout", "retries")
+ENTRY_KEYS = ("parameters", "command", "sources", "env", "timeout", "retries", "preload")
 PARAMETER_KEYS = ("type", "default")
 # What the workflow asks of main; it does without the others.
 NEEDED = ("task", "match", "plan_format", "keep_going", "rerun", "sweep", "jobs", "metric", "reuse_from")
@@ -102,6 +102,7 @@ def read_step(name: str, entry: Any, names: set[str]) -> Step:
         env=read_names(name, entry.get("env")),
         timeout=read_number(name, "timeout", entry.get("timeout")),
         retries=int(read_number(name, "retries", entry.get("retries")) or 0),
+        preload=read_preload(name, entry.get("preload")),
         entry=entry,
     )
 
@@ -152,6 +153,20 @@ def read_names(step: str, declared: Any) -> tuple[str, ...]:
 
 
 NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def read_preload(step: str, declared: Any) -> tuple[str, ...] | None:
+    """The `preload:` of an entry: a package or a list of them; MLflow is there anyway."""
+    if declared is None:
+        return None
+    names = [declared] if isinstance(declared, str) else declared
+    known = isinstance(names, list) and all(isinstance(n, str) for n in names)
+    if not known or not all(part.isidentifier() for name in names for part in name.split(".")):
+        raise WorkflowError(
+            f"'preload' of step {step!r} in MLproject must be a list of packages, such as"
+            f" [mlflow, sklearn.linear_model], not {declared!r}"
+        )
+    return tuple(name for name in names if name != "mlflow")
 
 
 def read_number(step: str, key: str, declared: Any) -> float | None:

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,14 +47,15 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
     # Here, because importing MLflow takes longer than all of the above.
     try:
         from mlflow_workflow.launch.local.engine import LocalEngine
-        from mlflow_workflow.launch.warm import fork_server
+        from mlflow_workflow.launch.warm.copies import fork_root, import_store
         from mlflow_workflow.run.session import run_request
 
-        fork_server.import_store()
+        import_store()
     except KeyboardInterrupt:  # nothing has begun yet; from here on the session sees to signals
         return 128 + signal.SIGINT
 
-    return run_request(project, request, LocalEngine)
+    copies = fork_root(project, request)
+    return run_request(project, request, partial(LocalEngine, copies=copies))
 
 
 def helps(project: Path, workflow: Workflow) -> dict[str, str]:

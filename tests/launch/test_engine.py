@@ -218,7 +218,7 @@ def test_what_a_job_leaves_running_ends_with_it(work: Work) -> None:
 @linux_only
 def test_no_job_outlives_the_supervisor_that_watches_it(work: Work) -> None:
     job = work.start("sleep 100 & echo $!; setsid sleep 100 & echo $!; wait")
-    supervisor = next(p for p in psutil.Process().children() if "supervise.py" in " ".join(p.cmdline()))
+    supervisor = next(p for p in psutil.Process().children() if "supervisor.py" in " ".join(p.cmdline()))
     wait_until(lambda: len(work.engine.last_lines(job.run_id)) == 2, "two children")
     supervisor.kill()
     assert work.end_of([job])[0].failure == "failed, it was killed"

@@ -314,7 +314,7 @@ def test_a_second_ctrl_c_ends_a_main_that_cannot_end(
     with starting(project, variables=gate.variables) as one:
         gate.wait()
         one.remember_family()
-        supervisor = next(filter(started.is_supervisor, one.family()))
+        (supervisor,) = started.supervisors(one.main)
         supervisor.suspend()
         one.process.send_signal(INT)
         time.sleep(interrupts.GRACE + 0.5)

@@ -16,7 +16,7 @@ from mlflow_workflow.basics.errors import WorkflowError
 from mlflow_workflow.project.mlproject import read_workflow
 from mlflow_workflow.project.sweep import MOST, overrides_of, read_sweep
 from tests.conftest import EXAMPLE, Done, Project, new_project
-from tests.started import LONG, is_supervisor, starting
+from tests.started import LONG, starting, supervisors
 
 JOBS = 2
 ALPHAS = (0, 1, 2, 3)
@@ -50,9 +50,7 @@ def sweep(project: Project, numbers: Sequence[int]) -> Swept:
         def watch() -> None:
             while not over.wait(0.1):
                 with contextlib.suppress(psutil.Error):
-                    seen.append(
-                        sum(is_supervisor(p) for p in psutil.Process(one.process.pid).children())
-                    )
+                    seen.append(len(supervisors(psutil.Process(one.process.pid))))
 
         thread = threading.Thread(target=watch)
         thread.start()

@@ -21,21 +21,27 @@ from pathlib import Path
 from mlflow_workflow.basics.processes import end_processes_of
 from mlflow_workflow.launch import calls, logs
 from mlflow_workflow.launch.backend import start_through_mlflow
+from mlflow_workflow.launch.calls import Call
 from mlflow_workflow.launch.engine import Ended, Job
-from mlflow_workflow.launch.local import supervise
+from mlflow_workflow.launch.local import supervisor
+from mlflow_workflow.launch.warm.copies import Copies
 
 NOT_STARTED = "no process of it was started"
 
 
 @dataclass
 class Running:
-    """A job from its submission to its end. `ours` and `its` join us to its supervisor."""
+    """A job from its submission to its end. `ours` and `its` join us to its supervisor.
+
+    It has a `call` once it is started: by us as `process`, or else it was asked for as a copy.
+    """
 
     job: Job
     ours: socket.socket
     its: socket.socket
     began: float
     cancelled: bool = False
+    call: Call | None = None
     process: subprocess.Popen[bytes] | None = None
     said: bytes = b""
 
@@ -44,7 +50,7 @@ class LocalEngine:
     """Runs the steps of a project on this machine, as Engine promises.
 
     `folder` is a temporary folder for logs, downloads and what steps write to TMPDIR. `variables` gives
-    environment variables of a job beside the usual ones.
+    environment variables of a job beside the usual ones. `copies` saves steps the import of packages.
     """
 
     def __init__(
@@ -55,9 +61,10 @@ class LocalEngine:
         *,
         notify: Callable[[], None],
         variables: Callable[[Job], Mapping[str, str]] = lambda _job: {},
+        copies: Copies | None = None,
     ) -> None:
         self.project, self.experiment_id, self.folder = project, experiment_id, folder
-        self.notify, self.variables = notify, variables
+        self.notify, self.variables, self.copies = notify, variables, copies
         self.running: dict[str, Running] = {}
         self.waiting: queue.SimpleQueue[Running | None] = queue.SimpleQueue()
         self.over: queue.SimpleQueue[Ended] = queue.SimpleQueue()
@@ -98,8 +105,8 @@ class LocalEngine:
         """Starts what was submitted, one after the other."""
         while running := self.waiting.get():
             problem = "" if running.cancelled else self.start(running)
-            running.its.close()
-            if running.process is None:
+            if running.call is None:
+                running.its.close()
                 self.settle(running, f"could not be started: {problem}" if problem else "stopped")
         self.bell.close()
 
@@ -113,29 +120,38 @@ class LocalEngine:
         return NOT_STARTED
 
     def spawn(self, running: Running) -> None:
-        """Starts the supervisor, and so the job."""
-        job, socket_number = running.job, running.its.fileno()
-        command = calls.command_of(job, self.folder)
-        words = [str(socket_number), str(self.log(job.run_id)), str(job.step.timeout or 0), command]
+        """Starts the job's supervisor, and so the job: as a copy, if that can be had."""
+        call = self.call(running.job)
         running.began = time.monotonic()
-        running.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", supervise.__file__, *words],
-            cwd=self.project,
-            env=self.environment(job),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[socket_number],
-            start_new_session=True,
-        )
+        if not (self.copies and self.copies.ask(call, running.its)):
+            running.process = new_supervisor(call, running.its)
+        running.its.close()
+        running.call = call
         self.selector.register(running.ours, selectors.EVENT_READ, running)
 
-    def environment(self, job: Job) -> dict[str, str]:
-        """All environment variables of a job."""
+    def call(self, job: Job) -> Call:
+        """What the job is to this machine."""
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        usual = calls.variables_of(job, self.experiment_id, temporary)
-        return {**usual, **self.variables(job)}
+        usual = calls.variables_of(job, self.experiment_id, self.project, temporary)
+        return Call(
+            command=calls.command_of(job, self.folder),
+            folder=str(self.project),
+            variables={**usual, **self.variables(job)},
+            log=str(self.log(job.run_id)),
+            timeout=job.step.timeout or 0,
+            preload=job.step.preload,
+        )
+
+    def spawn_again(self, running: Running, call: Call) -> None:
+        """Starts a job anew, of which there was no copy."""
+        running.ours.close()
+        running.ours, its = socket.socketpair()
+        running.process = new_supervisor(call, its)
+        its.close()
+        self.selector.register(running.ours, selectors.EVENT_READ, running)
+        if running.cancelled:
+            self.cancel([running.job.run_id])
 
     def watch(self) -> None:
         """Hears what supervisors say, until we are closed and the last of them is gone."""
@@ -155,12 +171,15 @@ class LocalEngine:
                 running.said += heard
                 return
         self.selector.unregister(running.ours)
+        said = running.said.decode().split()
         if running.process:
             running.process.wait()
-        said = running.said.decode().split()
+        elif running.call and not said and not running.cancelled:
+            self.spawn_again(running, running.call)
+            return
         if len(said) < 2 or sys.platform != "linux":
             end_what_is_left(running.job.run_id, said)
-        self.settle(running, failure_in_words(said, running.job.step.timeout))
+        self.settle(running, failure_in_words(said, running))
 
     def settle(self, running: Running, failure: str | None) -> None:
         """Tells of the end of a job."""
@@ -170,17 +189,32 @@ class LocalEngine:
         self.notify()
 
 
-def failure_in_words(said: list[str], timeout: float | None) -> str | None:
+def new_supervisor(call: Call, its: socket.socket) -> subprocess.Popen[bytes]:
+    """The supervisor of a new bash that runs the command."""
+    words = [str(its.fileno()), call.log, str(call.timeout), call.command]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", supervisor.__file__, *words],
+        cwd=call.folder,
+        env=call.variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[its.fileno()],
+        start_new_session=True,
+    )
+
+
+def failure_in_words(said: list[str], running: Running) -> str | None:
     """How a job failed, by what its supervisor said before it was gone; None if it did not."""
     match said:
         case []:
-            return f"could not be started: {NOT_STARTED}"
+            return "stopped" if running.cancelled else f"could not be started: {NOT_STARTED}"
         case [_]:
             return "failed, it was killed"
-        case [_, supervise.STOPPED]:
+        case [_, supervisor.STOPPED]:
             return "stopped"
-        case [_, supervise.TIMEOUT]:
-            return f"took longer than its timeout of {timeout:g} s"
+        case [_, supervisor.TIMEOUT]:
+            return f"took longer than its timeout of {running.job.step.timeout:g} s"
         case [_, "0"]:
             return None
     return f"failed, {exit_in_words(int(said[1]))}"
@@ -197,5 +231,5 @@ def exit_in_words(code: int) -> str:
 def end_what_is_left(run_id: str, said: list[str]) -> None:
     """Ends what a supervisor that was killed had no time for."""
     for step in said[:1]:
-        supervise.kill_group(int(step), signal.SIGKILL)
+        supervisor.kill_group(int(step), signal.SIGKILL)
     end_processes_of(run_id)

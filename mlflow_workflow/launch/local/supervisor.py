@@ -1,160 +1,105 @@
-"""Runs one step's command: its output goes to a log, and it never outlives the orchestrator.
+"""Runs one step's process: its output goes to a log, and it never outlives the orchestrator.
 
-A small process of its own, between the orchestrator and the step, with the standard library only.
-It ends all that the step started on SIGTERM, when a file tells it to, and when the orchestrator is
-gone, however that came about.
+A small process of its own, between the orchestrator and the step, with the standard library only. One
+socket joins it to the orchestrator. The supervisor writes two words of text to it and no more: the
+process id of the step, and how it ended. Whatever comes from there, its end too, means that the step
+shall end: so it does however the orchestrator goes.
+
+    supervisor.py SOCKET LOG TIMEOUT COMMAND
 """
 
 import contextlib
 import ctypes
-import json
 import os
 import select
-import shlex
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-LOOK = 0.5
-"""Seconds between two looks whether the orchestrator is still there."""
 GRACE = 5.0
 """Seconds that a step has to end by itself after SIGTERM."""
-PATIENCE = 300.0
-"""Seconds to wait for a copy; packages may have to be imported first, from a slow network disk."""
-LONGEST = 1 << 20
-"""Bytes of a message, most of them environment variables."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MOST_GENERATIONS = 50
+STOPPED, TIMEOUT = "stopped", "timeout"
+CANNOT_START = 127
+
+WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Stop(Exception):
-    """The step shall end now."""
+def supervise(control: socket.socket, log: str, timeout: float, act: Callable[[], object]) -> None:
+    """Runs `act` in a process of its own, and says how that ended once nothing of it is left.
 
-
-def main(command: str) -> int:
-    """Runs the command in bash; returns its exit code as a shell would, and keeps it in a file."""
-    logs, run_id = Path(os.environ["WORKFLOW_LOGS"]), os.environ["MLFLOW_RUN_ID"]
-    signal.signal(signal.SIGTERM, stop)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # meant for the orchestrator, which tells us
-    process = None
-    try:
-        ask_kernel(PR_SET_PDEATHSIG, signal.SIGTERM)
-        ask_kernel(PR_SET_CHILD_SUBREAPER, 1)
-        write_whole(logs / f"{run_id}.pid", str(os.getpid()))
-        refuse_to_outlive(logs, run_id)
-        process = start(command, logs / f"{run_id}.log")
-        code = wait(process, logs, run_id)
-    except Stop:
-        code = -signal.SIGTERM
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if process:
-        end_all(process)
-    end_adopted()  # also what was just being started when we were told to stop
-    code = code if code >= 0 else 128 - code
-    with contextlib.suppress(OSError):  # the folder goes with the orchestrator
-        write_whole(logs / f"{run_id}.exit", str(code))
-    return code
-
-
-class Copy:
-    """A step that the fork server made, with what is used of Popen."""
-
-    def __init__(self, minder: socket.socket, pid: int) -> None:
-        self.minder, self.pid = minder, pid
-        self.code: int | None = None
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code. Raises TimeoutExpired."""
-        if self.code is None:
-            if not select.select([self.minder], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
-            said = self.minder.recv(LONGEST)
-            self.code = int(said) if said else -signal.SIGKILL
-        return self.code
-
-    def poll(self) -> int | None:
-        """The exit code, None while it runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.wait(0)
-        return self.code
-
-
-Process = subprocess.Popen[bytes] | Copy
-
-
-def start(command: str, log_file: Path) -> Process:
-    """The step's first process, in a group of its own: a copy of the fork server, or a new bash."""
-    return ask_for_copy(command, log_file) or start_bash(command, log_file)
-
-
-def ask_for_copy(command: str, log_file: Path) -> Copy | None:
-    """A copy of the fork server that becomes the step; None where bash has to run the command."""
-    words = words_of_module(command)
-    if not words:
-        return None
-    variables = dict(os.environ)
-    call = {"words": words, "folder": str(Path.cwd()), "variables": variables, "log": str(log_file)}
-    minder = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        minder.settimeout(PATIENCE)
-        minder.connect(os.environ["WORKFLOW_FORK_SERVER"])
-        minder.send(json.dumps(call).encode())
-        pid = int(minder.recv(LONGEST))
-        minder.send(b"!")  # from here on it runs, and never before
-        minder.settimeout(None)
-    except (OSError, KeyError, ValueError):
-        minder.close()
-        return None
-    return Copy(minder, pid)
-
-
-def words_of_module(command: str) -> list[str]:
-    """`module`, arguments… of `python -m module arguments…`; nothing if any of it is up to bash.
-
-    What a BASH_ENV of the user's would do is, too.
+    A `timeout` of 0 is none.
     """
-    text = command.strip()
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        return []
-    plain = shlex.join(words) == text and words[:2] == ["python", "-m"]
-    python = shutil.which("python") or ""
-    same = Path(python).parent == Path(os.environ["WORKFLOW_PYTHON"]).parent
-    return words[2:] if plain and same and "BASH_ENV" not in os.environ else []
+    if select.select([control], [], [], 0)[0]:
+        return  # it shall not even begin
+    signals = watch_signals()
+    ask_kernel(PR_SET_CHILD_SUBREAPER, 1)
+    step = start(control, signals, log, act)
+    with contextlib.suppress(OSError):  # an orchestrator that is gone is noticed below
+        control.sendall(f"{step}\n".encode())
+    code, why = wait(step, control, signals, timeout)
+    if code is None:
+        kill_group(step, signal.SIGTERM)
+        code = wait_for_end(step, signals, GRACE)
+    kill_group(step, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(step, 0)[1]) if code is None else code
+    end_adopted()
+    with contextlib.suppress(OSError):
+        control.sendall(f"{why or code}\n".encode())
 
 
-def start_bash(command: str, log_file: Path) -> subprocess.Popen[bytes]:
-    """A new bash with the command."""
-    with log_file.open("ab") as log:
-        return subprocess.Popen(
-            ["bash", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=prepare_step,  # noqa: PLW1509 - this process has no threads
-        )
+def watch_signals() -> socket.socket:
+    """Gives a socket that tells of signals, so that one call can wait for them and for all else.
+
+    Those of a terminal are meant for the orchestrator, which tells us.
+    """
+    ours, its = socket.socketpair()
+    for end in (ours, its):
+        end.setblocking(False)
+    for number in WATCHED:
+        signal.signal(number, lambda _number, _frame: None)
+    signal.set_wakeup_fd(its.detach(), warn_on_full_buffer=False)
+    return ours
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Writes a file so that nobody reads half of it."""
-    new = file.with_name(f"{file.name}.new")
-    new.write_text(text)
-    new.rename(file)
+def start(control: socket.socket, signals: socket.socket, log: str, act: Callable[[], object]) -> int:
+    """The id of a new process that leads a session of its own and prints to the log."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            control.close()
+            signals.close()
+            prepare_step(parent)
+            redirect(log)
+        except OSError:
+            os._exit(CANNOT_START)
+        act()
+        os._exit(CANNOT_START)
+    return pid
 
 
-def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """The signal handler."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Stop
+def prepare_step(parent: int) -> None:
+    """Usual signals, and the kernel's promise to end the step if the supervisor dies."""
+    os.setsid()
+    os.close(signal.set_wakeup_fd(-1))
+    for number in WATCHED:
+        signal.signal(number, signal.SIG_DFL)
+    ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before that promise
+        os._exit(CANNOT_START)
+
+
+def redirect(log: str) -> None:
+    """Sends what is printed to the log."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
 
 
 def ask_kernel(option: int, value: int) -> None:
@@ -163,38 +108,39 @@ def ask_kernel(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def prepare_step() -> None:
-    """Usual signals, and the kernel's promise to end the step if the supervisor dies."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def wait(process: Process, logs: Path, run_id: str) -> int:
-    """The exit code. Raises Stop when the step shall end."""
+def wait(
+    step: int, control: socket.socket, signals: socket.socket, timeout: float
+) -> tuple[int | None, str]:
+    """The exit code; or None, and why the step shall end."""
+    until = time.monotonic() + timeout
     while True:
-        try:
-            return process.wait(LOOK)
-        except subprocess.TimeoutExpired:
-            refuse_to_outlive(logs, run_id)
+        left = max(0.0, until - time.monotonic()) if timeout else None
+        ready, _, _ = select.select([control, signals], [], [], left)
+        told = signals.recv(4096) if signals in ready else b""
+        if (code := exit_code(step)) is not None:
+            return code, ""
+        if control in ready or signal.SIGTERM in told:
+            return None, STOPPED
+        if not ready:
+            return None, TIMEOUT
 
 
-def refuse_to_outlive(logs: Path, run_id: str) -> None:
-    """Raises Stop if the orchestrator is gone or wants the step to end."""
-    gone = os.getppid() != int(os.environ["WORKFLOW_PID"])
-    if gone or any((logs / f"{run_id}.{why}").exists() for why in ("stop", "timeout")):
-        raise Stop
+def wait_for_end(step: int, signals: socket.socket, seconds: float) -> int | None:
+    """The exit code; None if the step does not end in time."""
+    until = time.monotonic() + seconds
+    while (code := exit_code(step)) is None and (left := until - time.monotonic()) > 0:
+        if select.select([signals], [], [], left)[0]:
+            signals.recv(4096)
+    return code
 
 
-def end_all(process: Process) -> None:
-    """SIGTERM to the step if it still runs; SIGKILL, after a while, to all of its group."""
-    if process.poll() is None:
-        kill_group(process.pid, signal.SIGTERM)
-    until = time.monotonic() + GRACE
-    while time.monotonic() < until and process.poll() is None:
-        time.sleep(0.05)
-    kill_group(process.pid, signal.SIGKILL)
-    process.wait()
+def exit_code(step: int) -> int | None:
+    """The step's exit code if it has ended. Buries orphans that ended, too."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == step:
+                return os.waitstatus_to_exitcode(ended[1])
+    return None
 
 
 def kill_group(group: int, number: int) -> None:
@@ -219,5 +165,20 @@ def end_adopted() -> None:
             return
 
 
+def become_bash(command: str) -> None:
+    """Makes of this process a bash that runs the command."""
+    try:
+        os.execvp("bash", ["bash", "-c", command])
+    except OSError as error:
+        os.write(2, f"bash could not be started: {error}\n".encode())
+
+
+def main(number: str, log: str, timeout: str, command: str) -> None:
+    """The supervisor of a new bash with the command."""
+    control = socket.socket(fileno=int(number))
+    control.set_inheritable(False)
+    supervise(control, log, float(timeout), lambda: become_bash(command))
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    main(*sys.argv[1:])

@@ -1,1 +1,1 @@
-"""Steps as copies of a process that has imported their packages already (Linux)."""
+"""Steps as copies of a process that has imported already what their entry preloads (Linux)."""
