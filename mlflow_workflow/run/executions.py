@@ -100,7 +100,8 @@ class Executions:
             return
         execution.seconds = time.time() - execution.began
         del self.running[ended.run_id]
-        self.places.discard(execution.node.name)
+        if failure is None:  # else nothing begins before it is known whether anything shall
+            self.places.discard(execution.node.name)
         self.workers.do(
             partial(self.children.finish, execution, failure),
             partial(self.finished, execution),
