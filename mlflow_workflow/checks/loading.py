@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from mlflow_workflow.checks.script import content, parsed, roots_of, script_of
+from mlflow_workflow.checks.script import content, files_of, parsed, roots_of, script_of
 from mlflow_workflow.identity.environment import package_name, requirements
 from mlflow_workflow.identity.sources import Sources, absolute, joined
 from mlflow_workflow.project.graph import Step, Workflow
@@ -27,8 +27,8 @@ def broken(sources: Sources, workflow: Workflow, step: Step) -> list[str]:
         return []
     if not sources.disk.is_file(script):
         return [f"step {step.name!r} of MLproject runs {script}, which is not there"]
-    names = (name for name in sources.imported(step.command) if name.endswith(".py"))
-    files = {name: content(project / name) for name in names if not name.startswith(f"{ENGINE}/")}
+    own = (name for name in files_of(sources, step) if not name.startswith(f"{ENGINE}/"))
+    files = {name: content(project / name) for name in own}
     wrong = [line for name, source in files.items() for line in syntax_error(name, source)]
     return wrong or [
         f"{name}, line {line}, imports {module}, which is not {where_not(project, workflow, module)}"

@@ -1,6 +1,7 @@
 """A step's script, read and not run: what its docstring says, and which options it takes."""
 
 import ast
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -80,6 +81,13 @@ def roots_of(sources: Sources, step: Step) -> list[str]:
     return list(dict.fromkeys([*sources.around, *own]))
 
 
+def files_of(sources: Sources, step: Step) -> list[str]:
+    """The Python files of the project that a step's script may load, itself included."""
+    words = python_words(step.command) or []
+    script = words[: 2 if words[:1] == ["-m"] else 1]
+    return [n for n in sources.imported(shlex.join(["python", *script])) if n.endswith(".py")]
+
+
 def passed(step: Step) -> set[str]:
     """The options that a step's command gives to its script."""
     words = python_words(step.command) or []
@@ -153,13 +161,17 @@ def read_option(call: ast.Call) -> Option:
     """What is said of an option."""
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     names = [word.strip() for text in texts(*call.args) for word in text.split("/")]
-    required = given.get("required")
     return Option(
         names=tuple(name[2:] for name in names if name.startswith("--")),
-        required=isinstance(required, ast.Constant) and required.value is True,
+        required=is_true(given.get("required")) and not {"default", "envvar", "prompt"} & set(given),
         type=kind_of(given["type"]) if "type" in given else None if None in given else "string",
         help=" ".join("".join(texts(given["help"])).split()) if "help" in given else "",
     )
+
+
+def is_true(node: ast.expr | None) -> bool:
+    """Is it the word True?"""
+    return isinstance(node, ast.Constant) and node.value is True
 
 
 def texts(*nodes: ast.expr) -> Iterator[str]:

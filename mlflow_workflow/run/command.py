@@ -36,7 +36,9 @@ def main(project: Path, arguments: Sequence[str] | None = None) -> int:
         refuse_deleted_folder()
         workflow = open_workflow(project)
         words = sys.argv[1:] if arguments is None else list(arguments)
-        given = parse(workflow, words, helps(project, workflow) if "--help" in words else NO_HELPS)
+        given = parse(
+            workflow, words, helps(project, workflow) if {"--help", "-h"} & set(words) else NO_HELPS
+        )
         if given is None:
             return HELP_SHOWN
         request = make_request(project, workflow, given)

@@ -11,10 +11,16 @@ from mlflow_workflow.project.parameters import override_names
 from mlflow_workflow.project.settings import SETTINGS, Setting
 from mlflow_workflow.report.terminal import give_output_up
 
+HELP = {"help_option_names": ["--help", "-h"]}
 NO_HELPS: Mapping[str, str] = {}
 CURE = "a parameter is given as --name value, or -P name=value"
-OF_MLFLOW = {"experiment-name": "MLFLOW_EXPERIMENT_NAME", "run-name": "MLFLOW_RUN_NAME"}
-"""Options of `mlflow run` that people type at main.py too, and what says the same there."""
+OF_MLFLOW = {
+    "experiment-name": "set the environment variable MLFLOW_EXPERIMENT_NAME",
+    "run-name": "set the environment variable MLFLOW_RUN_NAME",
+    "env-manager": "leave it out: main.py runs in the environment that you are in",
+    "entry-point": "leave it out: main.py is the entry point 'main'",
+}
+"""Options of `mlflow run` that people type at main.py too, and what to do instead."""
 
 
 def parse(
@@ -48,8 +54,8 @@ def parse(
 
 def unknown(workflow: Workflow, word: str) -> str:
     """What is said of an option that no parameter is called like."""
-    if variable := OF_MLFLOW.get(word):
-        return f"--{word} is an option of 'mlflow run'; here set the environment variable {variable}"
+    if cure := OF_MLFLOW.get(word):
+        return f"--{word} is an option of 'mlflow run': {cure}"
     known = [*override_names(workflow), *workflow.main.parameters]
     return f"unknown parameter {word!r}{suggestion(word, known)}"
 
@@ -133,7 +139,7 @@ def make_command(workflow: Workflow, helps: Mapping[str, str]) -> click.Command:
         f"\n\nTASK: {', '.join(workflow.steps)}. Default: {workflow.main.parameters['task'].default}."
         f"\n\nThe same as `mlflow run . -P task=TASK -P name=value …`; {CURE}."
     )
-    return click.Command("main", params=options, help=text)
+    return click.Command("main", params=options, help=text, context_settings=HELP)
 
 
 def own_option(parameter: Parameter) -> click.Option:

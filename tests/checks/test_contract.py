@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mlflow_workflow.basics.errors import WorkflowError
-from mlflow_workflow.checks.contract import mistakes
+from mlflow_workflow.checks.contract import mistakes, unfit
+from mlflow_workflow.checks.script import look
 from mlflow_workflow.project.mlproject import open_workflow
 from mlflow_workflow.project.request import make_request
 from mlflow_workflow.run.checks import check_request
@@ -134,6 +135,22 @@ def test_what_python_could_not_load_is_said_with_file_and_line(
 )
 def test_an_import_that_may_work_is_not_complained_of(fresh: Path, lines: str) -> None:
     (fresh / "steps/fresh.py").write_text(STEP.replace("import click", f"{lines}\nimport click"))
+    assert mistakes(fresh) == []
+
+
+@pytest.mark.parametrize("more", ["default='x'", "envvar='WORD'"])
+def test_a_required_option_that_need_not_be_passed_ends_no_step(fresh: Path, more: str) -> None:
+    (fresh / "steps/fresh.py").write_text(
+        STEP.replace("help=__doc__)", f'help=__doc__)\n@click.option("--more", required=True, {more})')
+    )
+    workflow = open_workflow(fresh)
+    assert list(unfit(look(fresh), workflow.steps["fresh"])) == []
+
+
+def test_a_file_that_a_step_only_reads_may_be_anything(fresh: Path) -> None:
+    (fresh / "old.py").write_text("print 'of long ago'\n")
+    text = (fresh / "MLproject").read_text()
+    (fresh / "MLproject").write_text(text.replace("--word {word}", "--word {word} --word old.py"))
     assert mistakes(fresh) == []
 
 

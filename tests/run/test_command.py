@@ -90,7 +90,10 @@ def test_without_arguments_the_default_task_is_asked_for(workflow: Workflow) -> 
         (["-P"], "-P takes name=value, not ''"),
         (["-P", "txt=x"], "unknown parameter 'txt'; did you mean 'text'?"),
         (["rows=3"], "'rows=3' is no task: a parameter is given as --name value, or -P name=value"),
-        (["--experiment-name", "x"], "here set the environment variable MLFLOW_EXPERIMENT_NAME"),
+        (
+            ["--experiment-name", "x"],
+            "'mlflow run': set the environment variable MLFLOW_EXPERIMENT_NAME",
+        ),
         (["--keep_going", "perhaps"], "keep_going cannot be 'perhaps'"),
     ],
 )
@@ -208,7 +211,7 @@ def modules_after(arguments: list[str]) -> tuple[str, set[str]]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     text, _, last = done.stdout.rstrip().rpartition("\n")
     code, modules = json.loads(last)
-    assert code == (0 if "--help" in arguments else 2), done.stderr
+    assert code == (0 if {"--help", "-h"} & set(arguments) else 2), done.stderr
     return text, set(modules)
 
 
@@ -226,7 +229,7 @@ def test_help_lists_every_parameter_and_needs_no_mlflow() -> None:
 
 
 def test_help_tells_of_each_parameter_what_it_does_its_type_its_choices_and_its_default() -> None:
-    words = " ".join(modules_after(["--help"])[0].split())
+    words = " ".join(modules_after(["-h"])[0].split())
     for name, setting in SETTINGS.items():
         assert setting.help in words or name == "task"
     assert "--match commit|code what counts" in words
