@@ -1,6 +1,6 @@
 """Say how often the forest is right about wines that it has not seen.
 
-Reads test.csv in the outputs of split, model.skops in the outputs of train
+Reads test.csv in the outputs of split, model in the outputs of train
 
 Writes predictions.csv
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import mlflow
 import pandas as pd
-import skops.io
 from sklearn.metrics import accuracy_score
 
+from mlflow_workflow.model import load_model
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps.split import TARGET
@@ -25,8 +25,7 @@ def main(split: Path, train: Path) -> None:
     """Run the step."""
     with step() as outputs:
         table = pd.read_csv(split / "test.csv")
-        model = skops.io.load(train / "model.skops", trusted=["sklearn.tree._tree.Tree"])
-        predicted = model.predict(table.drop(columns=TARGET))
+        predicted = load_model(train / "model").predict(table.drop(columns=TARGET))
         mlflow.log_metric("accuracy", accuracy_score(table[TARGET], predicted))
         pd.DataFrame({TARGET: table[TARGET], "predicted": predicted}).to_csv(
             outputs / "predictions.csv", index=False

@@ -2,16 +2,16 @@
 
 Reads train.csv in the outputs of split
 
-Writes model.skops: the fitted forest
+Writes model: the fitted forest in MLflow's model format
 """
 
 from pathlib import Path
 
 import click
 import pandas as pd
-import skops.io
 from sklearn.ensemble import RandomForestClassifier
 
+from mlflow_workflow.model import save_model
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps.split import TARGET
@@ -31,7 +31,7 @@ def main(split: Path, trees: int, seed: int) -> None:
     """Run the step."""
     with step() as outputs:
         table = pd.read_csv(split / "train.csv")
-        skops.io.dump(fitted(table, trees, seed), outputs / "model.skops")
+        save_model(fitted(table, trees, seed), outputs / "model", table.drop(columns=TARGET))
 
 
 if __name__ == "__main__":
