@@ -11,17 +11,20 @@ import runpy
 import shlex
 import sqlite3
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import mlflow
 
 from mlflow_workflow import step as step_module
 from mlflow_workflow.basics.errors import WorkflowError
+from mlflow_workflow.identity.notes import RECORDER
 from mlflow_workflow.launch.calls import command_of
 from mlflow_workflow.launch.engine import Ended, Job
 from mlflow_workflow.launch.logs import last_lines
@@ -31,6 +34,10 @@ from mlflow_workflow.run import session
 from mlflow_workflow.run.command_line import parse
 from tests.conftest import ROOT, Done, Project, new_project
 
+sys.path.append(str(RECORDER))
+Recorder = importlib.import_module("workflow_recorder").Recorder
+sys.path.remove(str(RECORDER))
+
 
 class InProcess:
     """An engine that runs steps in this process, one after the other, when it is looked at.
@@ -39,9 +46,15 @@ class InProcess:
     """
 
     def __init__(
-        self, project: Path, experiment_id: str, folder: Path, *, notify: Callable[[], None]
+        self,
+        project: Path,
+        experiment_id: str,
+        folder: Path,
+        *,
+        notify: Callable[[], None],
+        variables: Callable[[Job], Mapping[str, str]],
     ) -> None:
-        self.project, self.folder, self.notify = project, folder, notify
+        self.project, self.folder, self.notify, self.variables = project, folder, notify, variables
         self.jobs: list[Job] = []
 
     def submit(self, jobs: Iterable[Job]) -> None:
@@ -56,7 +69,10 @@ class InProcess:
         words = shlex.split(command_of(job, self.folder))
         with self.log(job.run_id).open("a") as log, log_on(log), ThreadPoolExecutor(1) as own_thread:
             # To MLflow, the parent's run is the active one of this thread.
-            code = own_thread.submit(execute, self.project, words, job.run_id).result()
+            seen = own_thread.submit(
+                noting, self.variables(job), execute, self.project, words, job.run_id
+            )
+            code = seen.result()
         return [Ended(job.run_id, "failed" if code else None, time.monotonic() - began)]
 
     def cancel(self, run_ids: Iterable[str]) -> None:
@@ -70,6 +86,30 @@ class InProcess:
 
     def close(self) -> None:
         """Nothing runs."""
+
+
+RECORDERS: dict[int, Any] = {}
+"""Thread in which a step runs → what notes what it reads."""
+
+
+def note(event: str, arguments: tuple[Any, ...]) -> None:
+    recorder = RECORDERS.get(threading.get_ident())
+    if recorder:
+        recorder.hook(event, arguments)
+
+
+sys.addaudithook(note)
+
+
+def noting(variables: Mapping[str, str], work: Callable[..., int], *given: Any) -> int:
+    """Does a step's work in this thread, with the notes that a process of its own would make."""
+    recorder = Recorder(f"{variables['WORKFLOW_RECORD']}/", variables["WORKFLOW_TOP"])
+    recorder.note("s", "in process")
+    RECORDERS[threading.get_ident()] = recorder
+    try:
+        return work(*given)
+    finally:
+        del RECORDERS[threading.get_ident()]
 
 
 workflow_of = lru_cache(maxsize=100)(read_workflow)

@@ -1,6 +1,6 @@
 """What every engine promises: jobs are handed over, looked at, cancelled and read, many at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,3 +53,18 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Lets go of all: what still runs on this machine ends."""
+
+
+class MakeEngine(Protocol):
+    """Makes the engine of an invocation: see Engine."""
+
+    def __call__(
+        self,
+        project: Path,
+        experiment_id: str,
+        folder: Path,
+        *,
+        notify: Callable[[], None],
+        variables: Callable[[Job], Mapping[str, str]],
+    ) -> Engine:
+        """The engine; `folder` is a temporary one."""

@@ -1,9 +1,8 @@
 """One child run: created and claimed before the step starts, published or failed after it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -13,19 +12,21 @@ from mlflow_workflow.launch.engine import Engine
 from mlflow_workflow.outputs import artifacts, manifest
 from mlflow_workflow.outputs.artifacts import Damaged
 from mlflow_workflow.outputs.manifest import Outputs
-from mlflow_workflow.project.nodes import Node
 from mlflow_workflow.report.names import child_name
 from mlflow_workflow.report.outcome import Outcome, State
+from mlflow_workflow.run.candidates import modes_to_bear
 from mlflow_workflow.run.decide import Known
-from mlflow_workflow.run.gather import World, identified
-from mlflow_workflow.server import claims, lookup
+from mlflow_workflow.run.execution import Execution
+from mlflow_workflow.run.gather import identified
+from mlflow_workflow.run.provenance import Provenance
+from mlflow_workflow.run.publish import publish
+from mlflow_workflow.run.world import World
+from mlflow_workflow.server import claims
 from mlflow_workflow.server.claims import Holder
 from mlflow_workflow.server.earlier import models_of
-from mlflow_workflow.server.lookup import Identities
 from mlflow_workflow.server.tags import (
     ENTRY_POINT,
     FAILURE,
-    NOT_DETERMINISTIC,
     OWNER,
     STEP,
     WANTED,
@@ -33,32 +34,6 @@ from mlflow_workflow.server.tags import (
 )
 
 LEASE_LOST = "lost its lease; result discarded"
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the code comes from: tags of a child run, and the uncommitted changes as a file."""
-
-    tags: Mapping[str, str]
-    patch: Path | None
-
-
-@dataclass
-class Execution:
-    """One execution of a node. `began` is in seconds since 1970, `attempts` counts starts."""
-
-    node: Node
-    known: Known
-    reason: str
-    run_id: str = ""
-    began: float = 0.0
-    seconds: float = 0.0
-    attempts: int = 0
-
-    @property
-    def key(self) -> str:
-        """What equal executions have in common; one that was forced is like no other."""
-        return self.node.name if self.node.forced_reason else self.known.keys["commit"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +50,7 @@ class Children:
     world: World
     engine: Engine
     waits: bool
-    provenance: Callable[[], Provenance]
+    provenance: Provenance
     stopping: Callable[[], bool]
     made: set[str] = field(default_factory=set)
 
@@ -84,30 +59,34 @@ class Children:
     def begin(self, execution: Execution) -> Obstacle | None:
         """Creates the run and claims its fingerprint; or says what came between."""
         known, store = execution.known, self.world.store
-        self.world.look_again()
+        self.world.read_again()
         now = identified(self.world, execution.node, known.upstream).identities
         if now != known.identities or (known.inputs and self.world.touched(known.inputs)):
             return Obstacle()
         execution.run_id = self.create(execution)
         if execution.node.forced_reason or not self.waits:
             return None
-        key, keys = known.keys[self.world.mode], list(known.keys.values())
+        key, keys = known.keys[self.world.mode], self.keys(known)
         other = claims.take(store, key, execution.run_id, keys, self.stopping)
         if other:
             store.withdraw(execution.run_id)
         return Obstacle(other) if other else None
 
+    def keys(self, known: Known) -> list[str]:
+        """What a run is to be found by."""
+        return [known.keys[mode] for mode in modes_to_bear(self.world, known)]
+
     def create(self, execution: Execution) -> str:
         """The child run, before anything of the step starts: so it can always be closed."""
-        node, known, source = execution.node, execution.known, self.provenance()
+        node, known, code = execution.node, execution.known, self.world.reading.code
         own = {ENTRY_POINT: node.step.name, STEP: node.step.name, WHY: execution.reason, OWNER: owner()}
-        claimed = dict.fromkeys(known.keys.values(), WANTED)
+        claimed = dict.fromkeys(self.keys(known), WANTED)
         logged = known.inputs.logged if known.inputs else {}
         run_id = self.world.store.create_child(
-            child_name(node), {**node.values, **logged}, {**source.tags, **own, **claimed}
+            child_name(node), {**node.values, **logged}, {**self.provenance.tags(code), **own, **claimed}
         )
-        if source.patch:
-            self.world.store.log_file(run_id, source.patch)
+        if patch := self.provenance.patch(code):
+            self.world.store.log_file(run_id, patch)
         return run_id
 
     def clear(self, execution: Execution) -> None:
@@ -157,7 +136,7 @@ class Children:
         if run.info.status != "FINISHED":
             self.world.store.end(run_id, "FINISHED")
         digest = manifest.digest_of(made)
-        warning = self.changed_meanwhile(execution) or self.publish(execution, digest)
+        warning = publish(self.world, execution, digest)
         return Outcome(
             node=node.name,
             step=node.step.name,
@@ -171,30 +150,6 @@ class Children:
             models=models_of(run),
             warning=warning or left_nothing(made),
         )
-
-    def changed_meanwhile(self, execution: Execution) -> str | None:
-        """Why a result is not reused later: it may be of what was there before or after a change."""
-        known = execution.known
-        if known.inputs and self.world.touched(known.inputs):
-            return "the outputs that it read were written to while it ran, so it is not reused later"
-        self.world.look_again()
-        now = identified(self.world, execution.node, known.upstream).identities
-        if differ(known.identities, now):
-            return "its code, data or packages changed while it ran, so it is not reused later"
-        return None
-
-    def publish(self, execution: Execution, digest: str) -> str | None:
-        """Makes a run reusable. Says so if runs of the same gave other outputs."""
-        known, store, run_id = execution.known, self.world.store, execution.run_id
-        others = [e.run_id for e in known.earlier if e.outputs != digest]
-        tags = lookup.published_tags(known.identities, digest, None)
-        if others:
-            tags[NOT_DETERMINISTIC] = f"run {others[0]} gave other outputs"
-            store.remark(others[0], {NOT_DETERMINISTIC: f"run {run_id} gave other outputs"})
-        lookup.publish(store, run_id, known.keys.values(), tags, execution.node.step.name)
-        if others:
-            return f"not deterministic: run {others[0][:8]} of the same gave other outputs"
-        return None
 
     def failed(self, execution: Execution, failure: str) -> Outcome:
         """A run that nobody will reuse."""
@@ -234,12 +189,3 @@ def left_nothing(made: manifest.Manifest) -> str | None:
 def with_attempts(reason: str, attempts: int) -> str:
     """The reason, with the number of attempts if there was more than one."""
     return reason if attempts <= 1 else f"{reason}; {attempts} attempts"
-
-
-def differ(before: Identities, now: Identities) -> bool:
-    """Did the step's own files, its data or the packages change?
-
-    Other files of the project do not matter here.
-    """
-    one, other = before["code"], now["code"]
-    return (one.code, one.data, one.environment) != (other.code, other.data, other.environment)

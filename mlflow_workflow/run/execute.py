@@ -21,7 +21,7 @@ from mlflow_workflow.project.nodes import Node
 from mlflow_workflow.report.facts import Compared
 from mlflow_workflow.report.outcome import Outcome, State
 from mlflow_workflow.run.board import Board
-from mlflow_workflow.run.child import Children, Execution
+from mlflow_workflow.run.child import Children
 from mlflow_workflow.run.decide import (
     Decision,
     Depends,
@@ -36,10 +36,12 @@ from mlflow_workflow.run.decide import (
     decide,
     skip_reason,
 )
-from mlflow_workflow.run.executions import Executions
-from mlflow_workflow.run.gather import World, gather
+from mlflow_workflow.run.execution import Execution
+from mlflow_workflow.run.gather import gather
 from mlflow_workflow.run.outcomes import failed, planned, reused, skipped
+from mlflow_workflow.run.under_way import UnderWay
 from mlflow_workflow.run.workers import Workers
+from mlflow_workflow.run.world import World
 from mlflow_workflow.server.claims import Holder
 from mlflow_workflow.server.heartbeat import LEASE_TIMEOUT, Watch
 
@@ -66,11 +68,11 @@ class Loop:
     compared: dict[str, Compared] = field(default_factory=dict)
     looked: float = 0.0
     stopping: bool = False
-    executions: Executions | None = None
+    acting: UnderWay | None = None
 
     def act(self, children: Children, jobs: int) -> None:
         """From here on it is no plan: so many nodes are executed at a time."""
-        self.executions = Executions(
+        self.acting = UnderWay(
             children=children,
             workers=self.workers,
             jobs=jobs,
@@ -88,9 +90,9 @@ class Loop:
             while not self.board.finished:
                 self.look_at_ready()
                 self.look_at_others()
-                if self.executions:
-                    self.executions.begin_queued()
-                    self.executions.look_at_jobs()
+                if self.acting:
+                    self.acting.begin_queued()
+                    self.acting.look_at_jobs()
                 self.workers.take_events(0 if self.board.ready else LOOK)
         except BaseException:
             self.stop()
@@ -103,8 +105,8 @@ class Loop:
         """Ends every step; a server that is away is not waited for."""
         self.stopping = True
         self.world.store.patience.hurry()
-        if self.executions:
-            self.executions.stop()
+        if self.acting:
+            self.acting.stop()
 
     # -- gather, decide, act
 
@@ -147,15 +149,15 @@ class Loop:
             case Depends(reason, doubtful):
                 self.doubt(doubtful, node)
                 return self.planned(node, State.DEPENDS, reason)
-            case Run(reason) if self.executions is None:
+            case Run(reason) if self.acting is None:
                 return self.planned(node, State.RUN, reason)
         return None
 
     def begin(self, node: Node, known: Known, decision: Decision) -> None:
         """What comes before a node's outcome: its execution, that of others, or of what it reads."""
         match decision:
-            case Run(reason) if self.executions:
-                self.executions.queue.append(Execution(node, known, reason))
+            case Run(reason) if self.acting:
+                self.acting.queue.append(Execution(node, known, reason))
             case Wait(holder):
                 self.wait(node.name, holder)
             case Heal(names):
@@ -165,7 +167,7 @@ class Loop:
 
     def situation(self) -> Policy:
         """What was asked for, and what this invocation has been through so far."""
-        made = self.executions.children.made if self.executions else ()
+        made = self.acting.children.made if self.acting else ()
         return replace(self.policy, made=made, healings=self.board.healings)
 
     def done(self, outcome: Outcome) -> None:
@@ -177,12 +179,12 @@ class Loop:
     def give_rest_up(self) -> None:
         """What has not begun will not; what runs comes to its end."""
         self.stopping = True
-        queued = [each.node.name for each in self.executions.queue] if self.executions else []
+        queued = [each.node.name for each in self.acting.queue] if self.acting else []
         for name in [*self.waits, *queued]:
             self.board.look_again(name)
         self.waits.clear()
-        if self.executions:
-            self.executions.queue.clear()
+        if self.acting:
+            self.acting.queue.clear()
 
     def doubt(self, names: Sequence[str], reader: Node) -> None:
         """In a plan: what is damaged is made again only if the node that reads it runs."""

@@ -2,7 +2,7 @@
 
 from mlflow_workflow.project.nodes import Node
 from mlflow_workflow.report.outcome import Outcome, State
-from mlflow_workflow.run.gather import outputs_of
+from mlflow_workflow.run.candidates import outputs_of
 from mlflow_workflow.server.earlier import Earlier
 
 

@@ -15,7 +15,7 @@ from mlflow_workflow.basics.credentials import without_credentials
 from mlflow_workflow.basics.errors import Interrupted, ServerGone, WorkflowError
 from mlflow_workflow.basics.processes import owner, starters
 from mlflow_workflow.identity.code import Code
-from mlflow_workflow.identity.project_state import Surroundings
+from mlflow_workflow.identity.reading import Reading
 from mlflow_workflow.project.request import Request
 from mlflow_workflow.report import ending, highlights
 from mlflow_workflow.report.description import description
@@ -145,7 +145,7 @@ def child_tags(run: Run, code: Code, project: Path) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def record_request(store: Store, run: Run, request: Request, around: Surroundings) -> None:
+def record_request(store: Store, run: Run, request: Request, around: Reading) -> None:
     """What was asked for: the parameters of every step, the config files, where the code is from."""
     # MLflow itself logged what came through `mlflow run`, and a parameter cannot be logged twice.
     asked = {n: v for n, v in requested(request).items() if n not in run.data.params}
@@ -185,7 +185,7 @@ def facts_of(store: Store, run: Run, request: Request, code: Code, loop: Loop) -
         code,
         loop.board.done,
         loop.compared,
-        planned=loop.executions is None,
+        planned=loop.acting is None,
         run_id=run.info.run_id,
         experiment_id=store.experiment_id,
         started=(run.info.start_time or 0) / 1000,

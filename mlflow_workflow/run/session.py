@@ -1,25 +1,21 @@
 """One invocation against the tracking server: from the parent run's beginning to its end."""
 
 import signal
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mlflow_workflow.basics.canonical import digest
 from mlflow_workflow.basics.credentials import without_credentials
 from mlflow_workflow.basics.errors import Interrupted, ServerGone, WorkflowError
 from mlflow_workflow.basics.processes import ends_with
 from mlflow_workflow.basics.scratch import scratch_folder
-from mlflow_workflow.identity.code import Code
-from mlflow_workflow.identity.patch import PATCH, patch
-from mlflow_workflow.identity.project_state import Surroundings, read_surroundings
-from mlflow_workflow.launch.engine import Engine
+from mlflow_workflow.identity import reading
+from mlflow_workflow.identity.notes import recording
+from mlflow_workflow.identity.reading import Reading
+from mlflow_workflow.launch.engine import Job, MakeEngine
 from mlflow_workflow.outputs.artifacts import fetch_data
 from mlflow_workflow.outputs.handover import HandOver
 from mlflow_workflow.project.named_data import data_uris
@@ -27,15 +23,17 @@ from mlflow_workflow.project.request import Request
 from mlflow_workflow.report import ending
 from mlflow_workflow.report.facts import Facts
 from mlflow_workflow.report.outcome import Outcome, State
-from mlflow_workflow.report.terminal import Progress, Running, Terminal, say
+from mlflow_workflow.report.terminal import Terminal, say
 from mlflow_workflow.run import parent, registry
 from mlflow_workflow.run.board import Board
-from mlflow_workflow.run.child import Children, Provenance
+from mlflow_workflow.run.child import Children
 from mlflow_workflow.run.decide import Policy
 from mlflow_workflow.run.execute import Loop
-from mlflow_workflow.run.gather import World
 from mlflow_workflow.run.interrupts import signals_raise
+from mlflow_workflow.run.outlook import progress
+from mlflow_workflow.run.provenance import Provenance
 from mlflow_workflow.run.workers import Workers
+from mlflow_workflow.run.world import World
 from mlflow_workflow.server.heartbeat import close_debris, heartbeats
 from mlflow_workflow.server.lookup import RECENT_RUNS, add_recent
 from mlflow_workflow.server.patience import Patience
@@ -43,17 +41,6 @@ from mlflow_workflow.server.store import Store
 from mlflow_workflow.server.tracking import open_store, store_paths
 
 WORKERS = 4
-
-
-class MakeEngine(Protocol):
-    """Makes the engine of an invocation: see Engine."""
-
-    def __call__(
-        self, project: Path, experiment_id: str, folder: Path, *, notify: Callable[[], None]
-    ) -> Engine:
-        """The engine; `folder` is a temporary one."""
-
-
 DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 
 
@@ -96,11 +83,10 @@ class Session:
         self.project, self.request, self.parent, self.folder = project, request, run, folder
         self.engine = engine
         self.store = open_store(run, request, patience)
-        self.store_paths = store_paths(self.store)
         self.dry = request.flag("dry_run")
         self.terminal = Terminal(request.flag("quiet"), request.flag("verbose"))
         self.fetched: Mapping[str, Path] = {}
-        self.patching = threading.Lock()
+        self.provenance = Provenance(run, project, folder)
 
     def run_to_end(self) -> int:
         """Executes the request and ends the parent run, whose heart beats all the while."""
@@ -112,15 +98,16 @@ class Session:
 
     def execute(self) -> int:
         """Settles every node, and tells on the terminal and on the parent run what became of them."""
-        around = self.look()
+        around = self.read()
+        self.top = around.top
         self.check_clean(around)
         parent.record_request(self.store, self.parent, self.request, around)
         for run_id in close_debris(self.store):
             self.tell(f"run {run_id[:8]} was left open by an orchestrator that died: closed")
-        if changes := None if self.dry else self.patch(around.code):
+        if changes := None if self.dry else self.provenance.patch(around.code):
             self.store.log_file(self.parent.info.run_id, changes)
         loop = self.loop(around)
-        with self.terminal.watching(partial(self.progress, loop)):
+        with self.terminal.watching(partial(progress, loop, self.terminal.moves)):
             outcomes = loop.run()
         remember_recent(self.store, outcomes)
         found = parent.facts_of(self.store, self.parent, self.request, around.code, loop)
@@ -132,12 +119,12 @@ class Session:
         done = all(outcome.settled for outcome in outcomes.values()) and self.register(found)
         return DONE if done else FAILED
 
-    def loop(self, around: Surroundings) -> Loop:
+    def loop(self, around: Reading) -> Loop:
         """The loop over the nodes of the request, ready to run."""
         request, workers = self.request, Workers(WORKERS)
         handover = HandOver(self.folder)
         mode = request.settings["match"]
-        world = World(self.store, mode, handover, self.look, dry=self.dry, state=around)
+        world = World(self.store, mode, self.folder, handover, around, dry=self.dry)
         loop = Loop(
             world=world,
             board=Board({node.name: node for node in request.nodes}),
@@ -148,37 +135,16 @@ class Session:
         )
         if not self.dry:
             engine = self.engine(
-                self.project, self.store.experiment_id, self.folder, notify=workers.wake
+                self.project,
+                self.store.experiment_id,
+                self.folder,
+                notify=workers.wake,
+                variables=self.variables,
             )
             waits = request.flag("wait")
-            children = Children(world, engine, waits, self.provenance, stopping=lambda: loop.stopping)
+            children = Children(world, engine, waits, self.provenance, lambda: loop.stopping)
             loop.act(children, request.jobs)
         return loop
-
-    def progress(self, loop: Loop) -> Progress:
-        """How far it is now; `verbose` follows the log of a step to its end, too."""
-        executions = loop.executions
-        running = list(executions.running.values()) if executions else []
-        shown = [
-            Running(
-                node=each.node.name,
-                seconds=time.time() - each.began,
-                expected=self.expected(loop.world, each.node.step.name),
-                log=executions.children.engine.log(each.run_id),
-            )
-            for each in running
-            if executions
-        ]
-        return Progress(len(loop.board.done), len(loop.board.nodes), shown)
-
-    def expected(self, world: World, step: str) -> float:
-        """How long a step took lately: not worth waiting for a server."""
-        if not self.terminal.moves:
-            return 0.0
-        try:
-            return world.usual_seconds(step)
-        except (MlflowException, ServerGone):
-            return 0.0
 
     def record(self, found: Facts) -> None:
         """Keeps the reports. That they cannot be stored does not undo what was done."""
@@ -205,14 +171,16 @@ class Session:
         nodes = [node for node in self.request.nodes if not node.pin]
         return {uri for node in nodes for uri in data_uris(node.step, node.values)}
 
-    def look(self) -> Surroundings:
-        """Code and environment as they are now."""
-        request = self.request
-        return read_surroundings(
-            self.project, request.workflow, request.texts, self.store_paths, self.fetched
-        )
+    def read(self) -> Reading:
+        """Code, environment and data as they are now."""
+        request, stores = self.request, [*store_paths(self.store), self.folder]
+        return reading.read(self.project, request.workflow, request.texts, stores, self.fetched)
 
-    def check_clean(self, around: Surroundings) -> None:
+    def variables(self, job: Job) -> dict[str, str]:
+        """What a step's processes need to note what they use."""
+        return recording(self.top, self.folder, job.run_id)
+
+    def check_clean(self, around: Reading) -> None:
         """Says what is not as usual about the code. Raises WorkflowError if it must be clean."""
         code = around.code
         if code.no_git:
@@ -225,28 +193,11 @@ class Session:
             self.tell(
                 f"{count} uncommitted change{'s' * (count > 1)}: kept as code.patch, matched by content"
             )
-        if self.request.settings["match"] == "code":
-            for line in around.unseen(self.request.nodes):
+        if code.dirty or self.request.settings["match"] == "code":
+            for line in around.blind(
+                {node.step.name: node.step for node in self.request.nodes}.values()
+            ):
                 self.tell(line)
-
-    def provenance(self) -> Provenance:
-        """Where the code is from, as it is now."""
-        code = self.look().code
-        tags = parent.child_tags(self.parent, code, self.project)
-        return Provenance(tags, self.patch(code))
-
-    def patch(self, code: Code) -> Path | None:
-        """The uncommitted changes as a file, made anew only when they are others than before."""
-        if not code.dirty:
-            return None
-        file = self.folder / digest(code.ingredients) / PATCH
-        with self.patching:
-            if not file.exists():
-                file.parent.mkdir(exist_ok=True)
-                half = file.with_name("half")
-                half.write_bytes(patch(code))
-                half.rename(file)
-        return file
 
     def tell(self, line: str) -> None:
         """A line for an event; a plan as JSON must stay JSON."""

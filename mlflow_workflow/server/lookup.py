@@ -121,7 +121,7 @@ def publish(store: Store, run_id: str, keys: Iterable[str], tags: Mapping[str, s
 def published_tags(identities: Identities, outputs: str, record: str | None) -> dict[str, str]:
     """What a published run bears beside its keys: what it is made of, and what is near to it."""
     code, commit = identities["code"], identities["commit"]
-    near = {*near_keys(code).values(), near_keys(commit)["upstream"]}
+    near = {*near_keys(code).values(), *(near_keys(each)["upstream"] for each in identities.values())}
     made_of = {**summary(code), "commit": summary(commit)["code"]}
     return {
         **{f"{NEAR}.{key}": code.step for key in near},

@@ -86,7 +86,8 @@ CELLS = [(damage, place) for damage in DAMAGES for place in PLACES]
 
 def is_unread(damage: str, place: str) -> bool:
     """Nobody reads, so nobody misses, what is above something whole: its digest is on the run."""
-    return not damage.startswith("delete the run") and place == "is upstream of something reused"
+    found_out = damage.startswith("delete the run") or damage == "delete all"  # with the record
+    return not found_out and place == "is upstream of something reused"
 
 
 def expected(damage: str, place: str) -> dict[str, str]:

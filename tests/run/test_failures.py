@@ -1,15 +1,14 @@
 """A step that did not end well is never reused, whatever its run says; and what is told then."""
 
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mlflow_workflow.identity.code import Code
-from mlflow_workflow.run import session
-from mlflow_workflow.run.session import Session
+from mlflow_workflow.run import provenance
+from mlflow_workflow.run.provenance import Provenance
 from mlflow_workflow.server.tags import NOTE
 from tests.conftest import Project, new_project
 
@@ -117,12 +116,12 @@ def test_uncommitted_changes_that_could_not_be_kept_are_kept_the_next_time(
     def full(code: Code) -> bytes:
         raise OSError(28, "No space left on device")
 
-    mine = SimpleNamespace(folder=tmp_path, patching=threading.Lock())
+    mine = Provenance(SimpleNamespace(), tmp_path, tmp_path)  # type: ignore[arg-type]
     code = Code(tmp_path, "0" * 40, "", {"a.py": "0"})
-    monkeypatch.setattr(session, "patch", full)
+    monkeypatch.setattr(provenance, "patch", full)
     with pytest.raises(OSError, match="No space left"):
-        Session.patch(mine, code)  # type: ignore[arg-type]
-    monkeypatch.setattr(session, "patch", lambda code: b"diff")
-    file = Session.patch(mine, code)  # type: ignore[arg-type]
+        mine.patch(code)
+    monkeypatch.setattr(provenance, "patch", lambda code: b"diff")
+    file = mine.patch(code)
     assert file is not None
     assert file.read_bytes() == b"diff"

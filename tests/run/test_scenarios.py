@@ -91,7 +91,7 @@ class Scenario:
     given: dict[str, str] = field(default_factory=dict)
     rerun: str = ""
     commits: list[str] = field(default_factory=list)
-    flipped: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
 
     def happen(self) -> str:
         """Something happens; tells what, for the message of a failing test."""
@@ -163,7 +163,7 @@ class Scenario:
             file.write_bytes(files[name][:-1])
         elif files[name]:
             file.write_bytes(bytes([files[name][0] ^ 1]) + files[name][1:])
-            self.flipped.add(run.info.run_id)
+        self.damaged.add(run.info.run_id)
         return f"{name} of run {run.info.run_id[:8]}: {how}"
 
     def ban_or_unban(self) -> str:
@@ -221,7 +221,7 @@ def check(scenario: Scenario, task: str, main: Main, fresh: Fresh) -> None:
     stands = stands_for(project)
     for step, expected in fresh.results(project, task, scenario.given).items():
         run = stands[step]
-        unread = states[step] == "reused" and step != task and run.info.run_id in scenario.flipped
+        unread = states[step] == "reused" and step != task and run.info.run_id in scenario.damaged
         if not unread:  # nobody read it this time: the next who does will find the damage
             assert content(project.outputs(run, step)) == expected, step
     scenario.rerun = ""

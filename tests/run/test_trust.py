@@ -34,7 +34,7 @@ def newest(project: Project, step: str) -> str:
 def test_a_then_b_then_a_reuses_the_first_a(project: Project) -> None:
     first = newest(project, "shout")
     project.edit("steps/left.py", "number * factor", "number + factor")
-    assert run(project).states() == dict.fromkeys(STEPS, "ran")
+    assert run(project).states() == {**ALL_REUSED, "left": "ran", "join": "ran", "shout": "ran"}
     project.git("checkout", "--quiet", ".")
     back = run(project)
     assert back.states() == ALL_REUSED
@@ -128,17 +128,15 @@ def test_without_git_everything_works_and_says_so_once(project: Project) -> None
     assert run(project).states() == ALL_REUSED
 
 
-def test_code_that_reading_cannot_follow_is_told_once_with_the_cure(project: Project) -> None:
-    project.edit(
-        "steps/left.py",
-        "import click",
-        "import importlib\n\nimport click\n\nLOAD = importlib.import_module",
-    )
-    done = run(project, "join", "--match", "code")
+def test_a_step_that_cannot_be_seen_is_told_once_with_the_cure(project: Project) -> None:
+    done = run(project, "shout", "--match", "code", "--mark", "?", "--dry_run", "true")
+    told = [line for line in done.text.splitlines() if "'sources:' in MLproject" in line]
+    assert told == []
+    project.edit("MLproject", "    sources: [steps/shout.sh]\n", "")
+    done = run(project, "shout", "--match", "code", "--dry_run", "true")
     told = [line for line in done.text.splitlines() if "'sources:' in MLproject" in line]
     assert len(told) == 1
-    assert told[0].startswith("left: steps/left.py:")
-    assert "'sources:'" not in run(project, "join").text
+    assert told[0].startswith("shout: ")
 
 
 # -- dirty trees
@@ -149,7 +147,7 @@ def test_uncommitted_work_is_kept_apart_tagged_and_can_be_restored(project: Proj
     project.edit("steps/left.py", "number * factor", "number + factor")
     project.write("new ü.txt", "new\n")
     done = run(project)
-    assert done.states() == dict.fromkeys(STEPS, "ran")
+    assert done.states() == {**dict.fromkeys(STEPS, "ran"), "gather": "reused", "right": "reused"}
     told = [
         line for line in done.text.splitlines() if "uncommitted change" in line and "run" not in line
     ]
@@ -169,7 +167,49 @@ def test_uncommitted_work_is_kept_apart_tagged_and_can_be_restored(project: Proj
 
     assert run(project).states() == ALL_REUSED
     project.edit("steps/left.py", "number + factor", "number - factor")
+    assert run(project, "left").states() == {"gather": "reused", "left": "ran"}
+
+
+def test_committing_exactly_what_was_run_runs_nothing_again(project: Project) -> None:
+    project.edit("steps/left.py", "number * factor", "number + factor")
+    project.write("notes.txt", "read by nobody\n")
+    run(project, "join")
+    project.commit()
+    done = run(project, "join")
+    assert done.states() == dict.fromkeys(("gather", "left", "right", "join"), "reused"), done.text
+    project.edit("notes.txt", "nobody", "somebody")
+    project.commit()
+    states = run(project, "join").states()
+    assert states == dict.fromkeys(("gather", "left", "right", "join"), "ran"), (
+        "another commit is another"
+    )
+
+
+def test_committing_only_a_part_of_what_was_run_is_another_commit(project: Project) -> None:
+    project.edit("steps/left.py", "number * factor", "number + factor")
+    project.edit("steps/right.py", "text", "text  # said differently")
+    run(project, "join")
+    project.git("commit", "--quiet", "--message", "a part", "steps/left.py")
+    assert run(project, "left").states() == {"gather": "reused", "left": "reused"}
+    project.git("checkout", "--quiet", "steps/right.py")
     assert run(project, "left").states() == {"gather": "ran", "left": "ran"}
+
+
+def test_what_a_step_reads_by_name_counts_though_no_parameter_names_it(project: Project) -> None:
+    project.write("steps/settings.json", "1")
+    project.edit(
+        "steps/left.py",
+        "    with step()",
+        '    Path("steps/settings.json").read_text()\n    with step()',
+    )
+    project.commit()
+    run(project, "join")
+    project.write("steps/settings.json", "2")
+    for mode in ("commit", "code"):
+        plan = run(project, "join", "--match", mode, "--dry_run", "true")
+        assert plan.states()["left"] == "run"
+        assert "steps/settings.json, which it read, changed (run " in plan.line("left")
+        assert plan.states()["right"] == "reused"
 
 
 def test_a_clean_run_is_not_tagged_dirty_and_has_no_patch(project: Project) -> None:

@@ -9,7 +9,8 @@ from functools import partial
 
 from mlflow_workflow.launch.engine import Ended, Job
 from mlflow_workflow.report.outcome import Outcome, State
-from mlflow_workflow.run.child import LEASE_LOST, Children, Execution, Obstacle
+from mlflow_workflow.run.child import LEASE_LOST, Children, Obstacle
+from mlflow_workflow.run.execution import Execution
 from mlflow_workflow.run.workers import Workers
 from mlflow_workflow.server.claims import Holder
 
@@ -18,7 +19,7 @@ DRAIN = 8.0
 
 
 @dataclass
-class Executions:
+class UnderWay:
     """Executes nodes, as many at a time as there are places.
 
     What comes of one is told to the loop: `done` with its outcome, `again` if it must be decided anew,
