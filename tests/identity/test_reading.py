@@ -317,6 +317,16 @@ def test_a_plan_asks_git_a_few_times_and_reads_a_file_once(
     assert len(asked) <= 2
 
 
+def test_an_edit_that_keeps_size_and_time_is_seen_by_the_next_reading(made: Seen) -> None:
+    made.put("helper.py", "X = 1")
+    time.sleep(2.2)  # from now on its digest is remembered
+    around = reading_of(made)
+    before, was = identities(around), (made.folder / "helper.py").stat()
+    made.put("helper.py", "X = 2")
+    os.utime(made.folder / "helper.py", ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert identities(around.again()) != before
+
+
 def test_an_edit_between_two_readings_is_seen_by_the_second(made: Seen) -> None:
     around = reading_of(made)
     before = identities(around)
