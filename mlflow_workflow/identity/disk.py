@@ -10,7 +10,8 @@ from pathlib import Path
 from mlflow_workflow.basics.canonical import digest
 from mlflow_workflow.identity.data import SETTLED, digest_data, digest_file
 
-ABSENT = "absent"
+ABSENT, THERE = "absent", "there"
+"""What stands for a digest where no content counts."""
 BY_PRODUCTS = frozenset({"__pycache__", ".git", "node_modules"})
 """Folders that tools fill by themselves."""
 
@@ -67,6 +68,10 @@ class Disk:
     def is_left_out(self, name: str) -> bool:
         """Is it what others write to?"""
         return lies_in(str(self.project / name), self.left_out)
+
+    def is_there(self, name: str) -> bool:
+        """Is there a file or folder of this name?"""
+        return (self.project / name).exists()
 
     def is_file(self, name: str) -> bool:
         """Is there a file of this name?"""

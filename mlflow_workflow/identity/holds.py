@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from mlflow_workflow.identity.disk import ABSENT, Disk
+from mlflow_workflow.identity.disk import ABSENT, THERE, Disk
 from mlflow_workflow.identity.packages import Packages
 from mlflow_workflow.identity.record import Record, hiding
 
@@ -16,7 +16,7 @@ def broken(record: Record, disk: Disk, packages: Packages, whole: Callable[[], s
 def differences(record: Record, disk: Disk, packages: Packages) -> Iterator[str]:
     """What is not as a record has it, in sentences."""
     for name, was in record.files.items():
-        if disk.file(name) != was:
+        if is_other(disk, name, was):
             yield of_file(name, was, disk.file(name))
     for name, listing in record.folders.items():
         if disk.listing(name, record.made) != listing:
@@ -27,6 +27,13 @@ def differences(record: Record, disk: Disk, packages: Packages) -> Iterator[str]
     versions = {name: packages.version(name) for name in record.packages}
     for name, now in versions.items() - record.packages.items():
         yield f"package {name} {record.packages[name]} → {now or 'not installed'}, which it loaded"
+
+
+def is_other(disk: Disk, name: str, was: str) -> bool:
+    """Is a file not as it was, as far as that counts? What was absent may be a folder now."""
+    if was == THERE:
+        return not disk.is_there(name)
+    return disk.file(name) != was or (was == ABSENT and disk.is_there(name))
 
 
 def of_file(name: str, was: str, now: str) -> str:

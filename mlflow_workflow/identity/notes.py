@@ -13,7 +13,7 @@ NOT_THERE = "-"
 
 @dataclass(frozen=True)
 class Note:
-    """One thing that a process did, as `recorder/workflow_recorder.py` has it."""
+    """One thing that a process did, as `recorder/workflow_notes.py` has it."""
 
     kind: str
     time: int

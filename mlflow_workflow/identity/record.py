@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlflow_workflow.basics import canonical
-from mlflow_workflow.identity.disk import ABSENT, BY_PRODUCTS, Disk, lies_in, stamp
+from mlflow_workflow.identity.disk import ABSENT, BY_PRODUCTS, THERE, Disk, lies_in, stamp
 from mlflow_workflow.identity.notes import NOT_THERE, Note, Notes
 from mlflow_workflow.identity.packages import Packages
 
@@ -21,11 +21,11 @@ class Record:
     """What a step used beside its parameters, its data, and the outputs of other steps.
 
     `files` maps paths from the project (of what lies outside its repository: from the root) to a
-    sha256, or ABSENT for what was looked for in vain; `folders` those that were listed to a digest of
-    the names in them; `made` are names that the step itself put there. `packages` maps names to
-    versions; `roots` the project's folders where modules are looked for to the names there that hide
-    modules of Python or of packages. `programs` ran and cannot be seen; `whole` is then a digest of all
-    files of the project.
+    sha256, THERE if only that was asked, or ABSENT for what was looked for in vain; `folders` those that
+    were listed to a digest of the names in them; `made` are names that the step itself put there.
+    `packages` maps names to versions; `roots` the project's folders where modules are looked for to the
+    names there that hide modules of Python or of packages. `programs` ran and cannot be seen; `whole` is
+    then a digest of all files of the project.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -95,11 +95,13 @@ def make_record(
     passed_over = [*left_out, *disk.left_out]
     read = {project.name(n.path): n for n in notes.of("r").values() if counts(n, notes, passed_over)}
     listed = {project.name(n.path): n for n in notes.of("l").values() if counts(n, notes, passed_over)}
+    asked = {project.name(n.path): n for n in notes.of("e").values() if counts(n, notes, passed_over)}
     own = sorted(project.name(path) for path in notes.of("w") if not lies_in(path, passed_over))
     roots = {project.name(path) for path in notes.of("d")}
     record = Record(
         files={
             **dict.fromkeys(missing(disk, packages, roots, notes.of("i")), ABSENT),
+            **{name: ABSENT if is_gone(note) else THERE for name, note in asked.items()},
             **{name: ABSENT if is_gone(note) else disk.file(name) for name, note in read.items()},
         },
         folders={name: disk.listing(name, own) for name in listed},
@@ -108,7 +110,8 @@ def make_record(
         roots={root: hiding(disk, packages, root) for root in roots},
     )
     moved = {name for name, note in read.items() if changed(note, disk.project / name)}
-    moved -= {name for name in own if name in read and is_gone(read[name])}
+    moved |= {n for n, note in asked.items() if is_gone(note) == disk.is_there(n)}
+    moved -= {name for name in own if is_gone({**asked, **read}.get(name))}
     full = {parent_of(name) for name in own}
     moved |= {n for n, note in listed.items() if n not in full and changed(note, disk.project / n)}
     return record, sorted(moved)
@@ -120,9 +123,9 @@ def counts(note: Note, notes: Notes, left_out: Iterable[Path]) -> bool:
     return not by_product and not notes.made_before(note) and not lies_in(note.path, left_out)
 
 
-def is_gone(note: Note) -> bool:
+def is_gone(note: Note | None) -> bool:
     """Was it looked for in vain?"""
-    return note.state == NOT_THERE
+    return note is not None and note.state == NOT_THERE
 
 
 def changed(note: Note, path: Path) -> bool:

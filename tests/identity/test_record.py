@@ -74,6 +74,27 @@ def test_a_file_that_was_looked_for_in_vain_counts_once_it_is_there(made: Seen) 
     assert made.broken(record) == "local.txt, which it looked for, is new"
 
 
+ASKS = ("os.path.exists('{}')", "__import__('pathlib').Path('{}').is_file()")
+
+
+@pytest.mark.parametrize("asks", ASKS)
+def test_that_something_is_there_or_not_counts_where_it_is_asked(made: Seen, asks: str) -> None:
+    record = made.seen(f"import os; {asks.format('other.txt')}; {asks.format('no/local.txt')}")
+    assert (record.files["other.txt"], record.files["no/local.txt"]) == ("there", "absent")
+    made.put("other.txt", "2")
+    assert made.broken(record) is None
+    made.put("no/local.txt", "")
+    assert made.broken(record) == "no/local.txt, which it looked for, is new"
+    (made.folder / "no" / "local.txt").unlink()
+    (made.folder / "other.txt").unlink()
+    assert made.broken(record) == "other.txt, which it read, is gone"
+
+
+def test_a_folder_that_is_there_already_is_not_of_the_steps_making(made: Seen) -> None:
+    record = made.seen("import os; os.makedirs('folder', exist_ok=True); open('folder/a.txt')")
+    assert "folder/a.txt" in record.files
+
+
 def test_a_file_that_is_gone_is_told(made: Seen) -> None:
     record = made.seen("open('settings.txt')")
     (made.folder / "settings.txt").unlink()

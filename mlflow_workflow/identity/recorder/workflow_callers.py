@@ -1,4 +1,4 @@
-"""Who does what the recorder hears of, and what it does it to."""
+"""Who does what the recorder hears of."""
 
 from __future__ import annotations
 
@@ -23,14 +23,6 @@ IMPORTERS = {
 }
 UNSEEN_FLAGS = "IES"
 """Of Python, which make it pass over PYTHONPATH or `sitecustomize`."""
-
-
-def absolute(path: str) -> str:
-    """The path from the root; links are kept where that does not change what it means."""
-    place = path if path[:1] == "/" else f"{os.getcwd()}/{path}"
-    if "/." not in place and "//" not in place:
-        return place.rstrip("/") or "/"
-    return os.path.realpath(place) if "/.." in place else os.path.normpath(place)
 
 
 def is_import() -> bool:
