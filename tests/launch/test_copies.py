@@ -46,6 +46,7 @@ def facts() -> dict:
         "names": [type(__builtins__).__name__, *sorted(n for n in globals() if n.startswith("__"))],
         "project": sorted(
             n for n in sys.modules if n.split(".")[0] in ("steps", "mlflow_workflow", "main")
+            or sys.modules[n] is sys.modules["__main__"]
         ),
         "signals": {str(n): str(signal.getsignal(n)) for n in signal.valid_signals()},
         "blocked": [str(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, [])],

@@ -25,7 +25,8 @@ def become(words: Sequence[str], folder: str, variables: Mapping[str, str]) -> N
     sys.stdout, sys.stderr = new_stream(sys.stdout, 1), new_stream(sys.stderr, 2)
     vars(sys).update(__stdout__=sys.stdout, __stderr__=sys.stderr)
     sys.argv, sys.orig_argv = ["-m", *words[1:]], ["python", "-m", *words]
-    sys.path[0], sys.modules["__main__"] = folder, new_main()
+    sys.path[0] = folder
+    replace_main(new_main())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     importlib.invalidate_caches()
     tempfile.tempdir = None
@@ -56,6 +57,12 @@ def new_main() -> ModuleType:
     if sys.version_info < (3, 14):
         main.__annotations__ = {}
     return main
+
+
+def replace_main(main: ModuleType) -> None:
+    """Puts another module in the place of what runs; multiprocessing has a second name for that."""
+    names = {"__main__", "__mp_main__"} & {"__main__", *sys.modules}
+    sys.modules.update(dict.fromkeys(names, main))
 
 
 def begin_record() -> None:
@@ -96,7 +103,7 @@ def end(code: int, own: set[str]) -> NoReturn:
     atexit._run_exitfuncs()
     for name in own:
         sys.modules.pop(name, None)
-    sys.modules["__main__"] = ModuleType("__main__")
+    replace_main(ModuleType("__main__"))
     gc.collect()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
