@@ -1,10 +1,16 @@
-"""A step's command line: what click makes of it, and in its --help what MLproject gives."""
+"""A step's command line: what click makes of it, and in its --help what MLproject gives.
+
+It imports nothing of the engine: whatever a step's files import counts as the code of the step.
+"""
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 
 
 class StepCommand(click.Command):
@@ -23,22 +29,25 @@ class StepCommand(click.Command):
 
 
 def given_by_mlproject(callback: Callable[..., object]) -> list[tuple[str, str]]:
-    """Each parameter of the step whose script has this function, and its default in words."""
-    from mlflow_workflow.basics.errors import WorkflowError
-    from mlflow_workflow.checks.script import look, script_of
-    from mlflow_workflow.project.mlproject import open_workflow
-    from mlflow_workflow.project.parameters import describe
+    """Each parameter of the step whose script has this function, and its default in words.
 
+    None where MLproject cannot be read: main and `mlflow-workflow check` tell what is wrong with it.
+    """
     file = Path(inspect.getfile(inspect.unwrap(callback))).resolve()
-    project = next((place for place in file.parents if (place / "MLproject").is_file()), None)
     try:
-        steps = open_workflow(project).steps.values() if project else ()
-    except WorkflowError:  # main and `check` tell what is wrong with it
+        project = next(place for place in file.parents if (place / "MLproject").is_file())
+        entries = yaml.safe_load((project / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+        script = re.escape(file.relative_to(project).with_suffix("").as_posix()).replace("/", "[./]")
+        runs = re.compile(rf"(?<![\w./])(?:\./)?{script}(?:\.py)?(?![\w./])")
+        step = next(entry for entry in entries.values() if runs.search(entry["command"]))
+        return [(f"--{n}", in_words(n, form, entries)) for n, form in step["parameters"].items()]
+    except (StopIteration, OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
         return []
-    sources = look(project) if project else None
-    return [
-        (f"--{name}", f"outputs of {name}" if name in step.upstream else describe(parameter))
-        for step in steps
-        if project and sources and script_of(sources, step) == file.relative_to(project).as_posix()
-        for name, parameter in step.parameters.items()
-    ]
+
+
+def in_words(name: str, form: Any, entries: Mapping[str, Any]) -> str:
+    """What a parameter of MLproject is, in either of MLflow's two forms."""
+    if name in entries:
+        return f"outputs of {name}"
+    kind, default = (form.get("type"), form.get("default")) if isinstance(form, dict) else (form, None)
+    return f"{kind}, " + ("required" if default is None else f"default {default!r}")

@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "wait": Setting("wait for somebody who runs the same step right now, and use the result"),
     "warm": Setting(
-        "start steps as copies of a process that has imported their packages;"
+        "start steps as copies of a process that has imported what their entry preloads;"
         " false: each in a new Python"
     ),
     "register": Setting("name under which to register the trained model, with the alias candidate"),
