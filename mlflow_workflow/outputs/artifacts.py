@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import mlflow.artifacts
@@ -14,6 +15,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow_workflow.basics import files
 from mlflow_workflow.basics.credentials import without_credentials
 from mlflow_workflow.basics.errors import WorkflowError
+from mlflow_workflow.basics.retries import persistently
 from mlflow_workflow.outputs import manifest
 from mlflow_workflow.outputs.manifest import Manifest, Outputs
 
@@ -81,7 +83,7 @@ def read_text(artifact_uri: str, name: str) -> str | None:
     if folder:
         there = (folder / name).is_file()
         return (folder / name).read_text(encoding="utf-8", errors="replace") if there else None
-    root = get_artifact_repository(artifact_uri).list_artifacts()
+    root = persistently(get_artifact_repository(artifact_uri).list_artifacts)
     if name not in (item.path for item in root):
         return None
     with tempfile.TemporaryDirectory() as target:
@@ -117,7 +119,7 @@ def stored_sizes(outputs: Outputs) -> dict[str, int]:
     sizes: dict[str, int] = {}
     waiting = [outputs.step]
     while waiting:
-        for item in repository.list_artifacts(waiting.pop()):
+        for item in persistently(partial(repository.list_artifacts, waiting.pop())):
             if item.is_dir:
                 waiting.append(item.path)
             else:
@@ -149,7 +151,8 @@ def download(uri: str, into: Path) -> Path:
     """The folder (or file) that a URI names, below `into`. Raises OSError or MlflowException."""
     into.mkdir(parents=True, exist_ok=True)
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(into)))
+        fetch = partial(mlflow.artifacts.download_artifacts, uri, dst_path=str(into))
+        return Path(persistently(fetch))
     except (OSError, MlflowException):
         raise
     except Exception as error:  # every kind of store has a library with errors of its own

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_workflow.basics.credentials import without_credentials
 from mlflow_workflow.basics.errors import Interrupted, ServerGone, WorkflowError
-from mlflow_workflow.basics.processes import ends_with
+from mlflow_workflow.basics.processes import ends_with, owner
 from mlflow_workflow.basics.scratch import scratch_folder
 from mlflow_workflow.identity import reading
 from mlflow_workflow.identity.notes import recording
@@ -34,7 +34,7 @@ from mlflow_workflow.run.outlook import progress
 from mlflow_workflow.run.provenance import Provenance
 from mlflow_workflow.run.workers import Workers
 from mlflow_workflow.run.world import World
-from mlflow_workflow.server.heartbeat import close_debris, heartbeats
+from mlflow_workflow.server.heartbeat import close_debris, heartbeats, withdraw_strays
 from mlflow_workflow.server.lookup import RECENT_RUNS, add_recent
 from mlflow_workflow.server.patience import Patience
 from mlflow_workflow.server.store import Store
@@ -47,7 +47,7 @@ DONE, FAILED, BAD_REQUEST, WOULD_RUN = 0, 1, 2, 10
 def run_request(project: Path, request: Request, engine: MakeEngine) -> int:
     """Executes what was asked for under a parent run; returns the exit code."""
     patience = parent.server_patience()
-    with scratch_folder() as folder, signals_raise():
+    with scratch_folder() as folder, signals_raise(patience.is_silent):
         try:
             with parent.started(request.task, patience) as run, ends_with(parent.starters_of(run)):
                 session = Session(project, request, run, folder, engine=engine, patience=patience)
@@ -109,7 +109,9 @@ class Session:
         loop = self.loop(around)
         with self.terminal.watching(partial(progress, loop, self.terminal.moves)):
             outcomes = loop.run()
-        remember_recent(self.store, outcomes)
+        if not self.dry:
+            remember_recent(self.store, outcomes)
+            withdraw_strays(self.store, owner(), self.parent.info.run_id)
         found = parent.facts_of(self.store, self.parent, self.request, around.code, loop)
         self.record(found)
         ending.tell(self.terminal, found, self.request.settings["plan_format"] == "json")

@@ -117,6 +117,14 @@ def close_debris(store: Store) -> list[str]:
     return [run_id for owner in dead for run_id in close_dead(store, owner)]
 
 
+def withdraw_strays(store: Store, owner: str, parent: str) -> None:
+    """Removes runs of ours that nobody knows of: an answer was lost, and the run was made twice."""
+    for run in list(store.tagged(OWNER)):
+        if run.data.tags[OWNER] == owner and run.info.run_id != parent:
+            store.untag(run.info.run_id, OWNER)
+            store.withdraw(run.info.run_id)
+
+
 @contextlib.contextmanager
 def heartbeats(store: Store, parent: str) -> Iterator[None]:
     """Beats on the parent run while the block lasts, and closes the runs of silent others."""

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_workflow.basics.errors import ServerGone
 
+LOOK = 0.5
 TELL_AFTER = 5.0
 """Seconds without an answer after which the user is told."""
 GIVE_UP = float(os.environ.get("WORKFLOW_SERVER_SECONDS", "300"))
@@ -29,16 +30,22 @@ Answer = TypeVar("Answer")
 class Patience:
     """What one process has been through with one tracking server.
 
-    `told`: the user knows that it does not answer. `hurried`: nobody has time to wait for it.
+    `asking` are the threads that wait for an answer, and since when; `under_way` those of single
+    requests. `told`: the user knows that it does not answer. `hurried`: nobody has time to wait for it.
     `over`: it is not asked any more.
     """
 
     name: str
     tell: Callable[[str], None]
     lock: threading.Lock = field(default_factory=threading.Lock)
+    asking: dict[int, float] = field(default_factory=dict)
+    under_way: dict[int, float] = field(default_factory=dict)
     told: bool = False
     hurried: bool = False
     over: bool = False
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self.watch, name="patience", daemon=True).start()
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
         """What the call gives, made again while the server is away.
@@ -52,9 +59,7 @@ class Patience:
     @contextmanager
     def noticed(self) -> Iterator[None]:
         """Tells the user when the server does not answer what the block asks, and when it does again."""
-        timer = threading.Timer(TELL_AFTER, self.tell_away)
-        timer.daemon = True
-        timer.start()
+        self.asking[threading.get_ident()] = time.monotonic()
         try:
             yield
         except (*ERRORS, ServerGone) as error:
@@ -62,13 +67,25 @@ class Patience:
                 self.tell_away()
             raise
         finally:
-            timer.cancel()
+            self.asking.pop(threading.get_ident(), None)
         self.tell_back()
+
+    def watch(self) -> None:
+        """Looks whether an answer is long in coming: a timer for each question would cost more."""
+        while True:
+            time.sleep(LOOK)
+            if any(time.monotonic() - since > TELL_AFTER for since in list(self.asking.values())):
+                self.tell_away()
+
+    def is_silent(self, seconds: float) -> bool:
+        """Is a request, or an upload, under way for so long?"""
+        return any(time.monotonic() - since > seconds for since in list(self.under_way.values()))
 
     def insist(self, call: Callable[[], Answer]) -> Answer:
         """As `ask`, for what may take long though the server is there: only a failure is told."""
         began = time.monotonic()
         while not self.over:
+            self.under_way[threading.get_ident()] = time.monotonic()
             try:
                 return call()
             except ERRORS as error:
@@ -76,6 +93,8 @@ class Patience:
                     raise
                 self.tell_away()
                 self.over = self.over or self.hurried or time.monotonic() - began > GIVE_UP
+            finally:
+                self.under_way.pop(threading.get_ident(), None)
             if not self.over:
                 time.sleep(min(1.0, GIVE_UP / 10))
         raise ServerGone(f"the tracking server {self.name} did not answer for {GIVE_UP:g} s")

@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlflow_workflow.basics.errors import WorkflowError
+from mlflow_workflow.basics.retries import persistently
 from mlflow_workflow.server.patience import Patience
 from mlflow_workflow.server.tags import KIND
 
@@ -169,11 +170,13 @@ class Store:
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Adds a file to a run's artifacts."""
-        self.upload(lambda: self.client.log_artifact(run_id, str(file), folder))
+        log = partial(self.client.log_artifact, run_id, str(file), folder)
+        persistently(lambda: self.upload(log))
 
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Adds what a folder holds to a run's artifacts."""
-        self.upload(lambda: self.client.log_artifacts(run_id, str(folder)))
+        log = partial(self.client.log_artifacts, run_id, str(folder))
+        persistently(lambda: self.upload(log))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
+import psutil
 import pytest
 import requests
 from mlflow.exceptions import MlflowException
@@ -22,7 +24,7 @@ from mlflow_workflow.server.patience import Patience, is_away
 from tests.conftest import Project
 from tests.in_process import environment_of
 from tests.servers import free_port, tracking_server
-from tests.started import Gate, rows, starting, wait_until
+from tests.started import Gate, lives, rows, starting, wait_until, words_of
 
 
 @pytest.mark.slow
@@ -71,6 +73,43 @@ def test_a_server_that_is_away_is_waited_for_and_one_that_is_gone_ends_the_workf
     again = project.main("--number", "2")
     assert again.states()["hold"] == "ran", again.text
     assert rows(project, "select 1 from runs where status = 'RUNNING'") == []
+
+
+@pytest.mark.slow
+def test_a_signal_ends_the_workflow_soon_though_the_server_hangs(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    project, port, gate = make_project("relay"), free_port(), Gate(tmp_path / "gate")
+    variables = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", **gate.variables}
+    with (
+        tracking_server(tmp_path / "artifacts", project, port),
+        starting(project, name="hanging", variables=variables) as started,
+    ):
+        gate.wait()
+        step = gate.step
+        with stopped_processes("mlflow", str(port)):
+            begin = time.monotonic()
+            started.process.send_signal(signal.SIGTERM)
+            done = started.wait(60)
+            assert time.monotonic() - begin < 15, done.text
+        wait_until(lambda: not lives(step), "the end of the step")
+    assert done.code in (128 + signal.SIGTERM, -signal.SIGTERM), done.text
+    assert "Traceback" not in done.text
+
+
+@contextlib.contextmanager
+def stopped_processes(*words: str) -> Iterator[None]:
+    """While the block lasts, the processes with these words in their command do nothing."""
+    every = [p for p in psutil.process_iter() if set(words) <= set(" ".join(words_of(p)).split())]
+    serving = [each for each in every for each in [each, *each.children(recursive=True)]]
+    for process in serving:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in serving:
+            with contextlib.suppress(psutil.Error):
+                process.resume()
 
 
 @pytest.mark.slow
