@@ -32,8 +32,10 @@ def requirement() -> str | None:
 
 def is_running(installed: Distribution) -> bool:
     """Is what is installed what runs, and not a clone or a copy beside it?"""
-    editable = recorded(installed).get("dir_info", {}).get("editable")
-    return bool(editable) or Path(str(installed.locate_file(PACKAGE))).resolve() == HERE
+    origin = recorded(installed)
+    if origin.get("dir_info", {}).get("editable"):
+        return HERE.parent.as_uri() == str(origin.get("url"))
+    return Path(str(installed.locate_file(PACKAGE))).resolve() == HERE
 
 
 def where_from(installed: Distribution) -> str:

@@ -49,10 +49,9 @@ def refuse_used(folder: Path) -> None:
 def write(folder: Path, packages: list[str]) -> int:
     """Writes the files of the template; returns how many."""
     title = folder.resolve().name
-    files = files_in(TEMPLATE)
+    # An installer compiles what it installs.
+    files = {name: file for name, file in files_in(TEMPLATE).items() if "__pycache__" not in name}
     for name, file in files.items():
-        if "__pycache__" in name:
-            continue
         target = folder / name.replace("gitignore", ".gitignore")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(filled(file.read_text(encoding="utf-8"), title, packages), encoding="utf-8")
@@ -92,7 +91,7 @@ def first_commit(folder: Path) -> str:
     try:
         around = git(folder, "rev-parse", "--show-toplevel").strip()
         return f"not committed, because the folder lies in the repository {around}: commit it there"
-    except FileNotFoundError:
+    except OSError:
         return "not committed, because git is not installed"
     except subprocess.CalledProcessError:
         return committed(folder)

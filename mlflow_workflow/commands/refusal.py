@@ -18,7 +18,7 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
     def telling(*arguments: P.args, **options: P.kwargs) -> None:
         try:
             command(*arguments, **options)
-        except (WorkflowError, ServerGone) as error:
+        except (WorkflowError, ServerGone, OSError) as error:
             raise click.ClickException(str(error)) from None
 
     return telling

@@ -1,6 +1,7 @@
 """A project of one's own: made in a moment, complete, and nothing of anybody's is overwritten."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -114,6 +115,25 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert done.text == "Error: full is there already and not empty: name a new folder\n"
     assert [file.name for file in (tmp_path / "full").iterdir()] == ["mine.txt"]
     assert command(tmp_path, "new", "full/mine.txt").code == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = command(tmp_path, "new", "file/own")
+    assert done.code == 1
+    assert len(done.text.splitlines()) == 1 and done.text.startswith("Error: ")
+
+
+def test_an_editable_engine_is_listed_by_its_folder(tmp_path: Path) -> None:
+    site, clone = tmp_path / "site", install(tmp_path / "clone", "8.0")
+    site.mkdir()
+    (clone / "mlflow_workflow-8.0.dist-info").rename(site / "mlflow_workflow-8.0.dist-info")
+    record = {"url": clone.as_uri(), "dir_info": {"editable": True}}
+    (site / "mlflow_workflow-8.0.dist-info/direct_url.json").write_text(json.dumps(record))
+    done = command(tmp_path, "new", "own", engine=Path(f"{clone}{os.pathsep}{site}"))
+    assert f"as mlflow-workflow @ {clone.as_uri()}; that is a place on this machine" in done.text
+    other = command(tmp_path, "new", "other", engine=Path(f"{ROOT}{os.pathsep}{site}"))
+    assert "a copy in mlflow_workflow/" in other.text
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
