@@ -9,7 +9,8 @@ from mlflow_workflow.checks.loading import broken
 from mlflow_workflow.checks.script import Option, Script, look, passed, read_script, script_of
 from mlflow_workflow.identity.environment import requirements
 from mlflow_workflow.identity.sources import Sources
-from mlflow_workflow.project.graph import MAIN, Step, Workflow
+from mlflow_workflow.project.commands import python_words
+from mlflow_workflow.project.graph import MAIN, Step, Workflow, command_words
 from mlflow_workflow.project.mlproject import open_workflow
 
 TOLD_TYPES = ("int", "float", "path")
@@ -93,21 +94,21 @@ def misfit(step: Step, name: str, option: str, found: Option) -> Iterator[str]:
 
 def not_passed(step: Step) -> Iterator[str]:
     """A parameter that the command does not pass on would be ignored without a word."""
+    takes_options = step.name != MAIN and python_words(step.command)
     for name in step.parameters:
         where = f"the command of {step.name!r} in MLproject does not pass"
         if not re.search(rf"\{{\s*{re.escape(name)}\s*\}}", step.command):
             yield f"{where} {{{name}}}"
-        elif step.script and step.name != MAIN and f"--{name} {{{name}}}" not in step.command:
+        elif takes_options and f"--{name} {{{name}}}" not in step.command:
             yield f"{where} --{name} {{{name}}}"
 
 
 def undeclared(sources: Sources, workflow: Workflow) -> Iterator[str]:
     """A script with a main of its own that no entry point runs."""
-    project = sources.disk.project
-    declared = {
-        name for step in workflow.steps.values() for name in (script_of(sources, step), step.script)
-    }
+    project, commands = sources.disk.project, [step.command for step in workflow.steps.values()]
+    named = {word.removeprefix("./") for command in commands for word in command_words(command)}
     for file in sorted((project / "steps").glob("*.py")):
         script = file.relative_to(project).as_posix()
-        if script not in declared and read_script(file).options is not None:
+        module = script.removesuffix(".py").replace("/", ".")
+        if named.isdisjoint({script, module}) and read_script(file).options is not None:
             yield f"{script} has a command, but MLproject has no entry point that runs it"

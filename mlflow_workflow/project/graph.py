@@ -46,17 +46,6 @@ class Step:
         """The parameters that a person sets: all but the upstream ones."""
         return {n: p for n, p in self.parameters.items() if n not in self.upstream}
 
-    @property
-    def script(self) -> str | None:
-        """The Python file that the command runs, as a path in the project; None if it runs none."""
-        words = command_words(self.command)
-        for here, following in zip(words, [*words[1:], ""], strict=True):
-            if here == "-m" and following and following != "mlflow_workflow.step":
-                return following.replace(".", "/") + ".py"
-            if here.endswith(".py"):
-                return here.removeprefix("./")
-        return None
-
 
 @dataclass(frozen=True)
 class Workflow:

@@ -87,7 +87,7 @@ def from_pair(flags: Mapping[str, bool], pair: str) -> Iterator[str]:
     if not equals:
         raise WorkflowError(f"-P takes name=value, not {pair!r}")
     name = declared(flags, name)
-    yield value if name == "task" else f"--{name}={value}"
+    yield as_option(name, value)
 
 
 def from_option(
@@ -96,12 +96,19 @@ def from_option(
     """`name=value`, or a name whose value is the next word: taken from `words`, if it has one."""
     name, equals, value = text.partition("=")
     name = declared(flags, name)
-    if equals or name not in flags:
-        yield f"--{text}" if name not in flags else f"--{name}={value}"
+    if name not in flags:
+        yield f"--{text}"
+    elif equals:
+        yield as_option(name, value)
     elif flags[name] and (not words or words[0].startswith("--") or words[0] in workflow.steps):
         yield f"--{name}=true"
     else:
-        yield f"--{name}={words.popleft()}" if words else f"--{name}"
+        yield as_option(name, words.popleft()) if words else f"--{name}"
+
+
+def as_option(name: str, value: str) -> str:
+    """A parameter as click takes it; the task is no option."""
+    return value if name == "task" else f"--{name}={value}"
 
 
 def declared(flags: Mapping[str, bool], name: str) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from mlflow_workflow.basics.errors import WorkflowError
 from mlflow_workflow.checks.contract import mistakes, unfit
-from mlflow_workflow.checks.script import look
+from mlflow_workflow.checks.script import look, script_of
+from mlflow_workflow.project.graph import Step
 from mlflow_workflow.project.mlproject import open_workflow
 from mlflow_workflow.project.request import make_request
 from mlflow_workflow.run.checks import check_request
@@ -204,3 +205,21 @@ def test_what_would_end_a_step_as_soon_as_it_starts_is_refused_in_a_sentence(
         check_request(tmp_path / "project", request)
     pinned = make_request(tmp_path / "project", workflow, {**settings, "join": "somewhere"})
     check_request(tmp_path / "project", pinned)
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        ("python -m steps.fresh --word {word}", "steps/fresh.py"),
+        ("python ./steps/fresh.py", "steps/fresh.py"),
+        ("python -m mlflow_workflow.step -- python steps/fresh.py", "steps/fresh.py"),
+        ("python -m steps.gone", "steps/gone.py"),
+        ("python -m json.tool", None),
+        ("python -m mlflow_workflow.step -- sh a.sh", None),
+        ("python -m steps.fresh > log", None),
+        ("python /elsewhere/a.py", None),
+    ],
+)
+def test_the_script_of_a_step_is_found_in_its_command(fresh: Path, command: str, script: str) -> None:
+    step = Step("it", command, {})
+    assert script_of(look(fresh), step) == script

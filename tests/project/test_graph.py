@@ -50,19 +50,6 @@ def test_below_are_all_that_read_from_a_step_directly_or_not() -> None:
     assert workflow(DIAMOND).below({"gather"}) == {"gather", "left", "right", "join"}
 
 
-def test_the_script_of_a_step_is_found_in_its_command() -> None:
-    steps = workflow(
-        DIAMOND + "  shell: {command: python -m mlflow_workflow.step -- python a/b.py}"
-    ).steps
-    assert {name: each.script for name, each in steps.items()} == {
-        "gather": "steps/gather.py",
-        "left": "steps/left.py",
-        "right": None,
-        "join": "join.py",
-        "shell": "a/b.py",
-    }
-
-
 def test_a_default_is_the_text_that_mlflow_would_pass() -> None:
     given = "{a: {type: float, default: 0.5}, b: {type: bool, default: no}, c: {default: ''}, d: int}"
     parameters = workflow(step("one", given)).steps["one"].parameters

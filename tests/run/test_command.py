@@ -120,6 +120,8 @@ def test_any_text_is_taken_as_a_value_even_if_it_looks_like_an_option(
         (["--dry-run", "false", "show"], {"dry_run": "false", "task": "show"}),
         (["--dry_run", "--rows", "3"], {"dry_run": "true", "rows": "3"}),
         (["--dry-run=no"], {"dry_run": "no"}),
+        (["--task", "show"], {"task": "show"}),
+        (["--task=show", "--rows", "3"], {"task": "show", "rows": "3"}),
         (["-P", "rows=3", "-Ptext=a=b"], {"rows": "3", "text": "a=b"}),
         (["-P", "task=load", "-P", "dry-run=true"], {"task": "load", "dry_run": "true"}),
         (["-P", "load.rows=-1", "load"], {"load.rows": "-1", "task": "load"}),
