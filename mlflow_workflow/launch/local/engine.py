@@ -147,8 +147,13 @@ class LocalEngine:
         """Starts a job anew, of which there was no copy."""
         running.ours.close()
         running.ours, its = socket.socketpair()
-        running.process = new_supervisor(call, its)
-        its.close()
+        try:
+            running.process = new_supervisor(call, its)
+        except OSError as error:
+            self.settle(running, f"could not be started: {error}")
+            return
+        finally:
+            its.close()
         self.selector.register(running.ours, selectors.EVENT_READ, running)
         if running.cancelled:
             self.cancel([running.job.run_id])

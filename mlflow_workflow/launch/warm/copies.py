@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,19 +43,20 @@ class Copies:
         if call.preload is None or not words:
             return False
         request = {**vars(call), "words": words}
-        soon, self.soon = self.soon, []
+        if not self.send(request, job):
+            return False
+        while self.soon:
+            self.send({**request, "preload": self.soon.pop(0)})
+        return True
+
+    def send(self, request: Mapping[str, Any], *job: socket.socket) -> bool:
+        """Sends a request to the root, if that is still there."""
+        message = json.dumps(request).encode()
         try:
-            self.send(request, job)
-            for preload in soon:
-                self.send({**request, "preload": preload})
+            socket.send_fds(self.requests, [message], [each.fileno() for each in job])
         except OSError:
             return False
         return True
-
-    def send(self, request: Mapping[str, Any], *job: socket.socket) -> None:
-        """Sends a request to the root."""
-        message = json.dumps(request).encode()
-        socket.send_fds(self.requests, [message], [each.fileno() for each in job])
 
 
 def import_store() -> None:
@@ -79,6 +81,8 @@ def fork_root(project: Path, request: Request) -> Copies | None:
     if pid == 0:
         try:
             serve(its, project)
+        except BaseException:
+            traceback.print_exc()  # in a step: to its log
         finally:
             os._exit(1)
     its.close()
