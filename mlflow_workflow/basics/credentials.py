@@ -34,7 +34,7 @@ def without_user(scheme: str, rest: str) -> str:
     before, at, after = rest[: end_of_user(rest)].rpartition("@")
     if not at:
         return rest
-    user = "" if scheme.lower() in ("http", "https") else before.partition(":")[0] + "@"
+    user = "" if scheme.lower().endswith(("http", "https")) else before.partition(":")[0] + "@"
     return user + after + rest[end_of_user(rest) :]
 
 

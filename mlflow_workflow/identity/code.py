@@ -1,42 +1,40 @@
-"""What code the steps are made of: the commit and every change that is not committed.
+"""What git says of a project: the commit, what differs from it, and the tree that all of it would be.
 
-git is asked through its own command; where it cannot answer (no git, no repository, no commit, or a
-folder it refuses as unsafe) the code is what the project's files hold.
+Where git cannot answer (no git, no repository, no commit, or a folder it refuses as unsafe) there is
+no commit, and no change of it.
 """
 
+import contextlib
 import os
-import stat
+import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow_workflow.basics.canonical import digest
-from mlflow_workflow.basics.files import files_in
-from mlflow_workflow.identity.data import digest_file
-from mlflow_workflow.identity.fingerprint import CHANGE
-from mlflow_workflow.identity.git import Status, git, git_status, remote_url, why_no_git
-from mlflow_workflow.identity.index import LINK, SUBMODULE, Entry, Index, hidden_changes, read_index
+from mlflow_workflow.identity.disk import BY_PRODUCTS, stamp
+from mlflow_workflow.identity.git import git, remote_url, why_no_git
 
-IGNORED_FOLDERS = {"__pycache__", "node_modules"}
 GONE = "deleted"
+SPARSE = "sS"
+"""How `git ls-files -v` begins for a file that a sparse checkout may have left out."""
 
 
 @dataclass(frozen=True)
 class Code:
     """The state of a project's code.
 
-    `changes` maps every file that differs from the commit (path in the repository, or in the
-    project without git) to a digest; `overlooked` are the files and folders (in the project) in which
-    git does not see every change; `path` is the project's folder in the repository.
+    `changes` maps every path in the repository that differs from the commit to a stamp, which changes
+    when it changes again; `path` is the project's folder in the repository. `hidden` are files that git
+    was told not to look at, `not_code` what counts as no change. `no_git` says why there is no commit.
     """
 
     project: Path
     commit: str | None
     path: str
     changes: dict[str, str]
-    overlooked: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     repository: Path | None = None
     url: str | None = None
     no_git: str | None = None
@@ -49,126 +47,74 @@ class Code:
 
     @property
     def ingredients(self) -> dict[str, str]:
-        """The code of an identity in match=commit mode."""
-        if self.commit is None:
-            return self.changes
-        changed = {f"{CHANGE}{path}": value for path, value in self.changes.items()}
-        return {"commit": self.commit, "path": self.path, **changed}
-
-    def overlooks(self, name: str) -> bool:
-        """Is a file of the project one whose changes `changes` may not have?"""
-        return self.commit is None or any(f"{name}/".startswith(f"{i}/") for i in self.overlooked)
+        """What is another whenever the code is."""
+        return {"commit": str(self.commit), **self.changes}
 
 
-def read_code(project: Path, not_code: Iterable[Path] = ()) -> Code:
-    """The state of the project's code now.
+def read_code(project: Path, not_code: Iterable[Path] = (), before: Code | None = None) -> Code:
+    """The state of the project's code now; what cannot have changed is taken from a look `before`.
 
     `not_code` are files and folders whose changes do not count: data, which counts by itself, and
     the tracking store if it lies in the project.
     """
-    outside = tuple(path.resolve() for path in not_code)
+    outside = tuple(place.resolve() for place in not_code)
     try:
-        top, head = git(project, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        top = (before and before.repository) or Path(
+            git(project, "rev-parse", "--show-toplevel").strip()
+        )
+        hidden = before.hidden if before else hidden_paths(top)
+        head, changes = read_status(top, hidden)
+        if not before and is_ignored(project):
+            raise NoCommit("the git repository around this folder ignores it")
+    except NoCommit as error:
+        return Code(project, None, "", {}, no_git=str(error), not_code=outside)
     except (OSError, subprocess.CalledProcessError) as error:
-        return without_git(project, outside, why_no_git(error))
-    repository = Path(top)
-    path = project.resolve().relative_to(repository.resolve()).as_posix()
-    with ThreadPoolExecutor(2) as at_once:
-        reading, url = at_once.submit(read_index, repository), at_once.submit(remote_url, repository)
-        status, index = git_status(repository), reading.result()
-    if is_ignored(path, status):
-        return without_git(project, outside, "the git repository around this folder ignores it")
+        return Code(project, None, "", {}, no_git=why_no_git(error), not_code=outside)
     return Code(
         project=project,
         commit=head,
-        path=path,
-        changes=uncommitted(repository, status, index, outside),
-        overlooked=overlooked_in(path, [*not_looked_into(repository, status, index)]),
-        repository=repository,
-        url=url.result(),
+        path=project.resolve().relative_to(top.resolve()).as_posix(),
+        changes={path: what for path, what in changes.items() if counts(top / path, outside)},
+        hidden=tuple(hidden),
+        repository=top,
+        url=before.url if before else remote_url(top),
         not_code=outside,
     )
 
 
-def without_git(project: Path, outside: tuple[Path, ...], why: str) -> Code:
-    """The code where git has nothing to say: what the project's files hold."""
-    files = project_files(project, outside)
-    return Code(project, None, path="", changes=files, no_git=why, not_code=outside)
+class NoCommit(Exception):
+    """git has nothing to say of a project; says why."""
 
 
-def is_ignored(path: str, status: Status) -> bool:
-    """Is a folder of the repository itself ignored, as everything in a home folder under git may be?"""
-    return any(s == "!!" and path != "." and f"{path}/".startswith(f"{p}/") for s, p in status)
+def read_status(top: Path, hidden: Sequence[str] = ()) -> tuple[str, dict[str, str]]:
+    """The commit, and each path that differs from it with a stamp that changes when it changes again."""
+    options = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
+    with contextlib.ExitStack() as stack:
+        variables = stack.enter_context(own_index(top, hidden)) if hidden else {}
+        listing = git(top, "status", *options, "--ignore-submodules=none", extra=variables)
+    head, *rows = [row for row in listing.split("\0") if not row.startswith("# ") or "branch.oid" in row]
+    if head.endswith("(initial)"):
+        raise NoCommit("this git repository has no commit yet")
+    paths = sorted(path for row in rows if (path := changed_path(top, row)))
+    return head.rpartition(" ")[2], {path: stamp(top / path) or GONE for path in paths}
 
 
-def not_looked_into(repository: Path, status: Status, index: Index) -> Iterator[str]:
-    """The paths in or behind which a file may change and git says nothing of it.
-
-    What is ignored; links, which may lead out of the repository; and repositories in the
-    repository, which ignore files of their own.
-    """
-    yield from index.of_mode(LINK, SUBMODULE)
-    for letters, path in status:
-        if letters == "!!" or (repository / path).is_symlink() or (repository / path).is_dir():
-            yield path
+def changed_path(top: Path, row: str) -> str | None:
+    """The path in a row of git's status; None for what tools leave behind."""
+    if row[:1] in ("1", "u"):
+        path = row.split(" ", 8 if row[0] == "1" else 10)[-1]
+        only_untracked = row.split(" ", 3)[2] == "S..U"
+        return None if only_untracked and not read_status(top / path)[1] else path
+    left_behind = BY_PRODUCTS & set(row[2:].split("/"))
+    return row[2:].rstrip("/") if row[:1] == "?" and not left_behind else None
 
 
-def overlooked_in(path: str, places: Iterable[str]) -> tuple[str, ...]:
-    """Those of a repository's paths that lie in the project at `path`, relative to it."""
-    inside = "" if path == "." else f"{path}/"
-    return tuple(sorted({p.removeprefix(inside) for p in places if p.startswith(inside)}))
-
-
-def uncommitted(
-    repository: Path, status: Status, index: Index, outside: Sequence[Path]
-) -> dict[str, str]:
-    """Every changed, added, deleted or untracked (not ignored) file → digest of what it is now."""
-    told = {p: s for s, p in status if s != "!!" and not (s == "??" and is_by_product(p))}
-    paths = {**dict.fromkeys(hidden_changes(repository, index), " M"), **told}
-    return {
-        path: state(repository / path, outside)
-        for path, letters in sorted(paths.items())
-        if counts(repository / path, outside)
-        and not (letters == " M" and is_as_recorded(repository / path, index.notable.get(path), outside))
-    }
-
-
-def is_as_recorded(path: Path, entry: Entry | None, outside: Sequence[Path]) -> bool:
-    """Is a submodule at the commit that the index has of it, with nothing changed in it that counts?"""
-    return entry is not None and entry.mode == SUBMODULE and inner(path, outside) == (entry.sha, {})
-
-
-def inner(folder: Path, outside: Sequence[Path]) -> tuple[str, Mapping[str, str]] | None:
-    """The commit of a repository in the repository and its changes; None if it has no commit."""
+def is_ignored(project: Path) -> bool:
+    """Does the repository ignore the project itself, as everything in a home folder under git may be?"""
     try:
-        if not (folder / ".git").exists():
-            return None
-        head = git(folder, "rev-parse", "HEAD").strip()
-        return head, uncommitted(folder, git_status(folder), read_index(folder), outside)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def is_by_product(name: str) -> bool:
-    """Is a path in a folder that tools fill by themselves?"""
-    return bool(IGNORED_FOLDERS & set(name.split("/")))
-
-
-def project_files(project: Path, outside: Sequence[Path]) -> dict[str, str]:
-    """Every file of a project without git, but hidden folders and virtual environments."""
-    environments = {config.parent for config in project.glob("*/pyvenv.cfg")}
-    found = {}
-    for folder, folders, files in os.walk(project):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and Path(folder, name) not in environments
-        ]
-        for path in (Path(folder, name) for name in files):
-            name = path.relative_to(project).as_posix()
-            if counts(path, outside) and not is_by_product(name):
-                found[name] = state(path)
-    return dict(sorted(found.items()))
+        return bool(git(project, "check-ignore", str(project.resolve())))
+    except subprocess.CalledProcessError:
+        return False
 
 
 def counts(path: Path, outside: Iterable[Path]) -> bool:
@@ -177,19 +123,59 @@ def counts(path: Path, outside: Iterable[Path]) -> bool:
     return not any(here == place or place in here.parents for place in outside)
 
 
-def state(path: Path, outside: Sequence[Path] = ()) -> str:
-    """A digest of what a path is now: content and executable bit, link target, or that it is gone."""
-    if path.is_symlink():
-        return digest(["link", str(path.readlink())])
-    if path.is_dir():
-        return digest(inner(path, outside) or files_of(path))
-    if not path.is_file():
-        return GONE
-    executable = bool(path.stat().st_mode & stat.S_IXUSR)
-    return digest([digest_file(path), executable])
+# -- with an index of our own, so that the user's stays as it is
 
 
-def files_of(folder: Path) -> dict[str, str]:
-    """The digests of a folder's files, but those that git and other tools change by themselves."""
-    inside = {n: f for n, f in files_in(folder).items() if ".git" not in n.split("/")}
-    return {name: digest_file(file) for name, file in inside.items() if not is_by_product(name)}
+def hidden_paths(top: Path) -> list[str]:
+    """The files whose changes git was told not to show, but what a sparse checkout left out."""
+    rows = git(top, "ls-files", "-v", "-z").split("\0")
+    hidden = [row for row in rows if row[:1].islower() or row[:1] == "S"]
+    return [row[2:] for row in hidden if row[0] not in SPARSE or os.path.lexists(top / row[2:])]
+
+
+@contextlib.contextmanager
+def own_index(top: Path, hidden: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The variables for git to use a copy of the index in which nothing that is there is hidden.
+
+    What git makes with them goes where it is forgotten, too.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        index, objects = Path(folder, "index"), Path(folder, "objects")
+        objects.mkdir()
+        where = git(
+            top, "rev-parse", "--path-format=absolute", "--git-path", "index", "--git-path", "objects"
+        )
+        theirs, store = where.splitlines()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy2(theirs, index)
+        variables = {
+            "GIT_INDEX_FILE": str(index),
+            "GIT_OBJECT_DIRECTORY": str(objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": store,
+        }
+        show(top, hidden, variables)
+        yield variables
+
+
+def show(top: Path, paths: Sequence[str], variables: dict[str, str]) -> None:
+    """Makes git look at files again."""
+    if paths:
+        given = "".join(f"{path}\0" for path in paths)
+        for option in ("--no-assume-unchanged", "--no-skip-worktree"):
+            git(top, "update-index", option, "-z", "--stdin", extra=variables, given=given)
+
+
+def tree_of(code: Code) -> str | None:
+    """The id of the tree that a commit of exactly what is in the working folder would have."""
+    if code.repository is None:
+        return None
+    with own_index(code.repository, code.hidden) as variables:
+        git(code.repository, "add", "--all", extra=variables)
+        return git(code.repository, "write-tree", extra=variables).strip()
+
+
+def head_tree_of(code: Code) -> str | None:
+    """The id of the tree that the commit has."""
+    return (
+        git(code.repository, "rev-parse", f"{code.commit}^{{tree}}").strip() if code.repository else None
+    )

@@ -3,15 +3,14 @@
 import re
 import sys
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from mlflow_workflow.basics import yaml_text
 from mlflow_workflow.basics.credentials import without_credentials
 from mlflow_workflow.basics.errors import WorkflowError
-from mlflow_workflow.identity.origins import NOT_INSTALLED, by_url, installed_from, is_place, with_origin
+from mlflow_workflow.identity.origins import NOT_INSTALLED, installed_from, is_place
+from mlflow_workflow.identity.packages import installed, normal
 
 
 def read_environment(project: Path, file: str | None) -> dict[str, str]:
@@ -19,14 +18,15 @@ def read_environment(project: Path, file: str | None) -> dict[str, str]:
 
     What is listed by where it comes from counts by these words, too.
     """
+    packages = installed()
     listed = requirements(project / file) if file else []
     names = sorted({name for line in listed if (name := package_name(line))})
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
     places = {without_credentials(line.strip()): line for line in listed if is_place(line)}
     return {
         "python": minor,
-        **{name: installed_version(name) for name in names},
-        **{text: installed_from(project, line) for text, line in places.items()},
+        **{name: packages.version(normal(name)) or NOT_INSTALLED for name in names},
+        **{text: installed_from(project, line, packages.urls) for text, line in places.items()},
     }
 
 
@@ -79,21 +79,3 @@ def package_name(requirement: str) -> str | None:
     match = re.match(r"\s*(?:[\w./-]+::)?([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:$|[\[=<>!~;@ ])", requirement)
     name = match[1].lower().replace("_", "-") if match else None
     return None if name in ("python", "pip") else name
-
-
-@cache
-def installed_version(name: str) -> str:
-    """The version, and origin, in the running interpreter's environment, which is the steps' too.
-
-    Remembered, because main asks often; `look_again` when time has passed.
-    """
-    try:
-        return with_origin(distribution(name))
-    except PackageNotFoundError:
-        return NOT_INSTALLED
-
-
-def look_again() -> None:
-    """Forgets the versions: somebody may have installed others."""
-    installed_version.cache_clear()
-    by_url.cache_clear()

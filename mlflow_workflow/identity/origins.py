@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +23,18 @@ def is_place(requirement: str) -> bool:
     return not text.startswith("-") and bool(re.search(r"[/@]|^\.|\.(?:whl|zip|tar\.\w+)$", text))
 
 
-def installed_from(project: Path, requirement: str) -> str:
-    """Name, version and origin of what was installed from the place that a requirement names."""
+def installed_from(project: Path, requirement: str, urls: Mapping[str, str]) -> str:
+    """Name, version and origin of what was installed from the place that a requirement names.
+
+    `urls` has that of every package, by the URL that it was installed from.
+    """
     text = without_credentials(EDITABLE.sub("", requirement)).partition(";")[0].strip()
     if "://" in text:  # in which the recorded URL is surrounded by a revision and the like
-        found = [what for url, what in by_url().items() if url in text]
+        found = [what for url, what in urls.items() if url in text]
     else:
         path = re.sub(r"^.*@\s*|\[[^]]*\]$", "", text)
-        found = [what for url, what in by_url().items() if url == (project / path).resolve().as_uri()]
+        found = [what for url, what in urls.items() if url == (project / path).resolve().as_uri()]
     return ", ".join(sorted(found)) or NOT_INSTALLED
-
-
-@cache
-def by_url() -> Mapping[str, str]:
-    """The URL that every package was installed from that has one → name, version and origin."""
-    packages = ((recorded(package), package) for package in distributions())
-    return {
-        without_credentials(str(record["url"])).rstrip("/"): f"{package.name} {with_origin(package)}"
-        for record, package in packages
-        if record.get("url")
-    }
 
 
 def with_origin(package: Distribution) -> str:

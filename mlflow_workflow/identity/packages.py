@@ -8,8 +8,9 @@ from functools import cached_property, lru_cache
 from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 
+from mlflow_workflow.basics.credentials import without_credentials
 from mlflow_workflow.identity.disk import module_name
-from mlflow_workflow.identity.origins import with_origin
+from mlflow_workflow.identity.origins import recorded, with_origin
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class Packages:
             self.versions[name] = version_in(self.found[name])
         return self.versions[name]
 
+    @cached_property
+    def urls(self) -> dict[str, str]:
+        """The URL that every package was installed from that has one → name, version and origin."""
+        packages = {name: PathDistribution(folder) for name, folder in self.found.items()}
+        records = {name: recorded(package) for name, package in packages.items()}
+        return {
+            without_credentials(str(record["url"])).rstrip("/"): f"{name} {self.version(name)}"
+            for name, record in records.items()
+            if record.get("url")
+        }
+
     def owners(self, parts: Iterable[str]) -> set[str]:
         """The packages that files or folders right below an installation folder are of."""
         wanted = set(parts)
@@ -54,7 +66,7 @@ def version_in(folder: Path) -> str:
 
 def installed() -> Packages:
     """The packages now. Cheap while nothing was installed or removed since it was asked last."""
-    places = tuple(place for place in sys.path if place.endswith("-packages") and Path(place).is_dir())
+    places = [place for place in sys.path if place and Path(place).is_dir()]
     return packages_in(tuple((place, Path(place).stat().st_mtime_ns) for place in places))
 
 
@@ -64,7 +76,8 @@ def packages_in(places: tuple[tuple[str, int], ...]) -> Packages:
     found: dict[str, Path] = {}
     modules: set[str] = set()
     for place, _ in places:
-        modules.update(module_name(each.name) for each in Path(place).iterdir())
+        if place.endswith("-packages"):
+            modules.update(module_name(each.name) for each in Path(place).iterdir())
         for folder in [*Path(place).glob("*.dist-info"), *Path(place).glob("*.egg-info")]:
             found.setdefault(normal(folder.stem.partition("-")[0]), folder)
     return Packages(found, frozenset(modules))

@@ -5,9 +5,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlflow_workflow.identity.code import Code
+from mlflow_workflow.identity.code import Code, own_index
 from mlflow_workflow.identity.git import git
-from mlflow_workflow.identity.index import left_out, read_index
 
 PATCH = "code.patch"
 """The artifact that holds it."""
@@ -22,19 +21,14 @@ def patch(code: Code) -> bytes:
     if code.repository is None or not code.changes:
         return b""
     top = code.repository
-    with tempfile.TemporaryDirectory() as folder:
-        own_index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-        there = [p for p in code.changes if (top / p).is_symlink() or (top / p).is_file()]
-        listed = Path(folder, "paths")
-        listed.write_bytes(b"\0".join(os.fsencode(f":(top,literal){path}") for path in there))
-        git(top, "read-tree", "HEAD", extra=own_index)
-        # What a sparse checkout leaves out is not deleted.
-        if absent := "".join(f"{path}\0" for path in left_out(top, read_index(top))):
-            git(top, "update-index", "--skip-worktree", "-z", "--stdin", extra=own_index, given=absent)
+    there = [path for path in code.changes if (top / path).is_symlink() or (top / path).is_file()]
+    with own_index(top, code.hidden) as variables, tempfile.NamedTemporaryFile() as listed:
+        listed.write(b"\0".join(os.fsencode(f":(top,literal){path}") for path in there))
+        listed.flush()
         if there:
-            names = (f"--pathspec-from-file={listed}", "--pathspec-file-nul")
-            git(top, "add", "--intent-to-add", *names, extra=own_index)
-        text = git(top, "diff", *PATCH_OPTIONS, "HEAD", "--", *but(top, code.not_code), extra=own_index)
+            names = (f"--pathspec-from-file={listed.name}", "--pathspec-file-nul")
+            git(top, "add", "--intent-to-add", *names, extra=variables)
+        text = git(top, "diff", *PATCH_OPTIONS, "HEAD", "--", *but(top, code.not_code), extra=variables)
     return text.encode(errors="surrogateescape")
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mlflow_workflow.basics.canonical import digest
-from mlflow_workflow.identity.code import Code
+from mlflow_workflow.identity.code import Code, head_tree_of, read_code, tree_of
 from mlflow_workflow.identity.disk import BY_PRODUCTS, Disk
 from mlflow_workflow.identity.environment import read_environment
 from mlflow_workflow.identity.fingerprint import CHANGE, Identity
@@ -20,7 +20,6 @@ from mlflow_workflow.identity.notes import read_notes
 from mlflow_workflow.identity.packages import Packages, installed
 from mlflow_workflow.identity.record import Project, Record, make_record
 from mlflow_workflow.identity.sources import Sources
-from mlflow_workflow.identity.worktree import head_tree_of, look_at_code, tree_of
 from mlflow_workflow.project.commands import python_words, variables
 from mlflow_workflow.project.graph import Step, Workflow
 from mlflow_workflow.project.named_data import Texts, data_of, data_path, named_data
@@ -54,7 +53,7 @@ class Reading:
         disk = self.disk.again()
         return replace(
             self,
-            code=look_at_code(self.project, self.code.not_code, self.code),
+            code=read_code(self.project, self.code.not_code, self.code),
             environment=read_environment(self.project, self.workflow.environment_file),
             disk=disk,
             packages=installed(),
@@ -197,7 +196,7 @@ def read(
     return Reading(
         project=project,
         workflow=workflow,
-        code=look_at_code(project, [*stores, *(path for path in named if path and path != project)]),
+        code=read_code(project, [*stores, *(path for path in named if path and path != project)]),
         environment=read_environment(project, workflow.environment_file),
         fetched=fetched,
         disk=disk,

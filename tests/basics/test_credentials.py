@@ -18,6 +18,7 @@ SECRETS = st.text(st.characters(exclude_categories=["Z", "C"], exclude_character
     [
         ("https://me:secret@host/a.git#sub", "https://host/a.git#sub"),
         ("https://token@host/a.git", "https://host/a.git"),
+        ("git+https://me:secret@host/a.git@main", "git+https://host/a.git@main"),
         ("HTTP://me:p@ss@host:80", "HTTP://host:80"),
         ("https://me:p/a?s#s@host/a", "https://host/a"),
         ("https://me:se/cr@et@host.example.org:80/a", "https://host.example.org:80/a"),

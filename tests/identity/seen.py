@@ -92,3 +92,10 @@ def new_seen(folder: Path, files: Mapping[str, str] | None = None) -> Seen:
 def commit(made: Seen) -> None:
     git(made.folder, "add", "--all")
     git(made.folder, "commit", "--quiet", "--allow-empty", "--message", "change")
+
+
+def edit(folder: Path, name: str, more: str = "\n# edited\n") -> None:
+    """Appends to a file, which may be new."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("a") as file:
+        file.write(more)

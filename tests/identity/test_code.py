@@ -116,32 +116,25 @@ def test_a_clean_repository_has_no_changes_and_no_patch(repository: Path) -> Non
     assert (code.dirty, code.changes, patch(code)) == (False, {}, b"")
 
 
-def test_a_repository_within_the_repository_counts_by_its_files_and_is_no_crash(
+def test_a_repository_within_the_repository_is_a_change_and_no_crash(
     repository: Path,
 ) -> None:
     inner = repository / "inner"
     inner.mkdir()
     (inner / "x.txt").write_text("x")
     git(inner, "init", "--quiet")
-    before = read_code(repository).changes
-    git(inner, "status")
-    assert read_code(repository).changes == before
-    (inner / "x.txt").write_text("y")
-    assert read_code(repository).changes != before
+    assert list(read_code(repository).changes) == ["inner"]
     assert patch(read_code(repository)) == b""
 
 
 # -- what git does not say
 
 
-def test_without_git_the_files_are_the_code(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_there_is_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     code = read_code(repository)
     assert (code.commit, code.no_git, code.dirty) == (None, "git is not installed", False)
-    assert {"a.txt", "sub/b.txt"} < set(code.ingredients)
-    (repository / "a.txt").write_text("edited")
-    changed = read_code(repository).ingredients
-    assert {n for n in changed if changed[n] != code.ingredients[n]} == {"a.txt"}
+    assert code.changes == {}
 
 
 def test_a_folder_that_git_refuses_as_unsafe_is_told_with_the_cure(
@@ -151,7 +144,6 @@ def test_a_folder_that_git_refuses_as_unsafe_is_told_with_the_cure(
     code = read_code(repository)
     assert code.commit is None
     assert "safe.directory" in str(code.no_git)
-    assert "a.txt" in code.ingredients
 
 
 def test_no_repository_and_no_commit_are_told_apart(tmp_path: Path) -> None:
@@ -167,7 +159,6 @@ def test_a_folder_that_the_repository_around_it_ignores_has_no_commit(repository
     (project / "step.py").write_text("1")
     code = read_code(project)
     assert "ignores it" in str(code.no_git)
-    assert set(code.ingredients) == {"step.py"}
 
 
 def test_variables_of_a_git_hook_do_not_lead_to_another_repository(

@@ -1,13 +1,13 @@
 """The environment counts by the versions that are installed of the packages that the project lists."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from mlflow_workflow.basics.errors import WorkflowError
-from mlflow_workflow.identity import environment
 from mlflow_workflow.identity.environment import package_name, read_environment, requirements
 from mlflow_workflow.identity.origins import is_place
 
@@ -49,8 +49,10 @@ def test_every_form_of_list_is_read(tmp_path: Path, file: str) -> None:
 
 def install(folder: Path, version: str) -> None:
     """A package as pip leaves it."""
-    info = folder / "some_package-1.dist-info"
-    info.mkdir(exist_ok=True)
+    for before in folder.glob("some_package-*"):
+        shutil.rmtree(before)
+    info = folder / f"some_package-{version}.dist-info"
+    info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some-package\nVersion: {version}\n")
 
 
@@ -62,7 +64,6 @@ def test_another_version_of_a_listed_package_is_another_environment(
     seen = []
     for version in ("1.0", "1.1"):
         install(tmp_path, version)
-        environment.installed_version.cache_clear()
         seen.append(read_environment(tmp_path, "python_env.yaml"))
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
     rest = {"python": minor, "not-there": "not installed"}
@@ -94,7 +95,7 @@ def install_from(folder: Path, url: str, kind: str, origin: str) -> None:
     install(folder, "1.0")
     commit = {"vcs": "git", "commit_id": origin}
     info = commit if kind == "vcs_info" else {"hashes": {"sha256": origin}}
-    record = folder / "some_package-1.dist-info" / "direct_url.json"
+    record = folder / "some_package-1.0.dist-info" / "direct_url.json"
     record.write_text(json.dumps({"url": url.format(project=folder), kind: info}))
 
 
@@ -107,9 +108,7 @@ def test_a_package_from_a_place_counts_by_the_place_and_what_was_installed_from_
     seen = []
     for origin in ("aaa", "bbb"):
         install_from(tmp_path, *PLACES[requirement], origin)
-        environment.look_again()
         seen.append(read_environment(tmp_path, "python_env.yaml"))
-    environment.look_again()
     del seen[0]["python"], seen[1]["python"]
     place = requirement.replace("me:secret@", "")
     assert list(seen[0])[-1] == place
@@ -126,13 +125,11 @@ def test_a_folder_counts_by_its_name_and_version_wherever_the_project_lies(
         project.mkdir()
         (project / "requirements.txt").write_text("-e ./pkg  # ours\n-e ./other\n")
         install(project, "1.0")
-        record = project / "some_package-1.dist-info" / "direct_url.json"
+        record = project / "some_package-1.0.dist-info" / "direct_url.json"
         record.write_text(json.dumps({"url": (project / "pkg").as_uri(), "dir_info": {}}))
         with monkeypatch.context() as context:
             context.syspath_prepend(str(project))
-            environment.look_again()
             seen.append(read_environment(project, "requirements.txt"))
-    environment.look_again()
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
     rest = {"python": minor, "-e ./other": "not installed"}
     assert seen == [{**rest, "-e ./pkg": "some-package 1.0"}] * 2

@@ -207,6 +207,27 @@ def test_without_git_the_files_of_the_step_are_its_code(made: Seen) -> None:
     assert not set(keys(made)) & set(before)
 
 
+def test_with_match_code_a_clone_and_a_subfolder_are_the_same(made: Seen, tmp_path: Path) -> None:
+    before = keys(made)
+    commit(made)
+    git(tmp_path, "clone", "--quiet", "--depth", "1", made.folder.as_uri(), str(tmp_path / "clone"))
+    assert keys(Seen(tmp_path / "clone"))[1] == before[1]
+    shutil.copytree(made.folder, tmp_path / "whole" / "inside", ignore=shutil.ignore_patterns(".git"))
+    begin_repository(tmp_path / "whole")
+    assert keys(Seen(tmp_path / "whole" / "inside"))[1] == before[1]
+
+
+def test_an_uncommitted_file_in_a_submodule_or_behind_a_link_counts(made: Seen, tmp_path: Path) -> None:
+    inside = made.folder / "inside"
+    inside.mkdir()
+    (inside / "told.py").write_text("")
+    begin_repository(inside)
+    made.put("steps/step.py", "from inside import told")
+    before = keys(made)
+    (inside / "told.py").write_text("X = 1")
+    assert not set(keys(made)) & set(before)
+
+
 # -- environment variables
 
 
