@@ -31,19 +31,24 @@ def without_user(scheme: str, rest: str) -> str:
 
     A user alone (`ssh://git@…`), or what looks like one (`abfss://container@…`), is part of the place.
     """
-    before, at, after = rest[: end_of_user(rest)].rpartition("@")
+    end = end_of_user(rest, has_revision="+" in scheme)
+    before, at, after = rest[:end].rpartition("@")
     if not at:
         return rest
     user = "" if scheme.lower().endswith(("http", "https")) else before.partition(":")[0] + "@"
-    return user + after + rest[end_of_user(rest) :]
+    return user + after + rest[end:]
 
 
-def end_of_user(rest: str) -> int:
-    """Where to look no further for the @ behind a user: a password may hold `/`, `?` and `#`."""
+def end_of_user(rest: str, has_revision: bool) -> int:
+    """Where to look no further for the @ behind a user: a password may hold `/`, `?` and `#`.
+
+    In `git+https://me:secret@host/a.git@main` the @ of the user is the first.
+    """
     host = re.search(r"[/?#]|$", rest)
     end = host.start() if host else len(rest)
     has_password = ":" in rest[:end] and not PORT.match(rest)
-    return rest.rfind("@") + 1 if has_password and "@" in rest[end:] else end
+    found = has_password and "@" in rest[end:] and not (has_revision and "@" in rest[:end])
+    return rest.rfind("@") + 1 if found else end
 
 
 def refuse_credentials(what: str, text: str) -> None:
