@@ -177,7 +177,7 @@ GIT = {"url": "https://x:secret@example.org/e.git", "vcs_info": {"vcs": "git", "
             {**GIT, "subdirectory": "e"},
             "mlflow-workflow @ git+https://example.org/e.git@abc#subdirectory=e",
         ),
-        ({"url": "file:///a/e.whl", "archive_info": {}}, "mlflow-workflow @ file:///a/e.whl"),
+        ({"url": "file:///a/e.zip", "archive_info": {}}, "mlflow-workflow @ file:///a/e.zip"),
         ({"url": "file:///a/e", "dir_info": {}}, "mlflow-workflow @ file:///a/e"),
     ],
 )

@@ -8,7 +8,7 @@ from tests.commands.installed import install
 from tests.commands.test_new import command
 from tests.conftest import git
 
-WHEEL = {"url": "file:///a/mlflow_workflow-9.0-py3-none-any.whl", "archive_info": {}}
+WHEEL = {"url": "file:///a/mlflow_workflow-9.0.zip", "archive_info": {}}
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def wheel_of(source: Path, into: Path) -> Path:
     subprocess.run([*UV, "build", "--quiet", "--wheel", "--out-dir", str(into), str(source)], check=True)
-    (wheel,) = into.glob("*.whl")
+    (wheel,) = into.glob("mlflow_workflow-*")
     return wheel
 
 
