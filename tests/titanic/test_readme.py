@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_workflow.checks.contract import mistakes
-from mlflow_workflow.project.mlproject import read_workflow
+from mlflow_workflow.project.mlproject import ENTRY_KEYS, read_workflow
 from tests import readme
 from tests.conftest import ROOT
 
@@ -74,6 +74,13 @@ def test_the_readmes_map_has_every_room_of_the_engine() -> None:
     tree = readme.README.read_text(encoding="utf-8").partition("## The files")[2].partition("\n## ")[0]
     shown = set(re.findall(r"^  (\w+)/ ", tree, re.MULTILINE))
     assert shown == {file.parent.name for file in (ROOT / "mlflow_workflow").glob("*/__init__.py")}
+
+
+def test_all_that_an_entry_may_say_is_explained() -> None:
+    text = (ROOT / "docs" / "own-project.md").read_text(encoding="utf-8")
+    section = text.partition("## What an entry may also say")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert {*rows, "parameters", "command"} == set(ENTRY_KEYS)
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:
