@@ -300,6 +300,8 @@ def test_where_programs_run_that_cannot_be_seen_every_file_counts(made: Seen, ho
 
 def test_programs_that_packages_run_for_themselves_do_not_count(made: Seen) -> None:
     assert made.seen("import ctypes.util, git\ngit.Git().version_info").whole is None
+    asks_git = "from mlflow.utils.git_utils import get_git_commit; get_git_commit(__file__)"
+    assert made.seen(asks_git).programs == ()
 
 
 def test_with_sources_programs_count_by_these(made: Seen) -> None:

@@ -152,9 +152,10 @@ class Recorder:
         if len(said) > 1 and is_python(said[0]) and notes_itself(said[1:], variables):
             return
         typed = " ".join(said[2:] if said[1:2] == ["-c"] else said).split()
-        if self.places.are_ours(caller(IMPORTER, LIBRARY)) or any(
-            self.places.have(word) for word in typed
-        ):
+        ours = self.places.are_ours(caller(IMPORTER, LIBRARY))
+        # So MLflow asks, for the tags of a run, whether git ignores a script; it reads no file for it.
+        told_to_read = said[:2] != ["git", "check-ignore"] and any(map(self.places.have, typed))
+        if ours or told_to_read:
             self.note("x", typed[0] if typed else said[0])
 
     def changed(self, name: bytes, value: bytes = b"") -> None:
