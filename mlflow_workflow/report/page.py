@@ -92,6 +92,7 @@ def pages() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(duration=duration)
+    environment.globals.update(run_page=run_page)
     return environment
 
 
