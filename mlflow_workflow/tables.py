@@ -19,8 +19,11 @@ from pyarrow import csv as arrow_csv
 
 from mlflow_workflow.basics.errors import suggestion
 
-BLOCK = 2**19
+BLOCK = 2**18
 """Bytes that are read at a time: more take more memory, and no less time. No row may be longer."""
+
+SYSTEM = pa.system_memory_pool()
+"""Gives back what it no longer needs: Arrow's own pools keep some 40 MB."""
 
 PLAIN = arrow_csv.WriteOptions(include_header=False, quoting_style="none")
 
@@ -74,11 +77,12 @@ def read_pieces(file: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     try:
         yield from arrow_csv.open_csv(
             file,
-            read_options=arrow_csv.ReadOptions(block_size=BLOCK),
+            read_options=arrow_csv.ReadOptions(block_size=BLOCK, use_threads=False),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=names, column_types=dict.fromkeys(names, pa.string())
             ),
+            memory_pool=SYSTEM,
         )
     except pa.ArrowInvalid as error:
         raise click.ClickException(f"{file} is not a CSV table in UTF-8: {error}") from None
@@ -144,9 +148,9 @@ def write(parts: Iterable[pa.RecordBatch], file: Path) -> int:
 
 def text_of(part: pa.RecordBatch) -> bytes:
     """Give rows as the lines of a CSV file, quoting what needs it as Python's csv module does."""
-    plain = pa.BufferOutputStream()
+    plain = pa.BufferOutputStream(SYSTEM)
     try:
-        arrow_csv.write_csv(part, plain, PLAIN)
+        arrow_csv.write_csv(part, plain, PLAIN, SYSTEM)
         return bytes(plain.getvalue())
     except pa.ArrowInvalid:  # a value needs quotes
         found = quoted(part, csv.QUOTE_MINIMAL)

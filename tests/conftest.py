@@ -186,7 +186,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_project(tmp_path: Path, empty_store: Path) -> Callable[..., Project]:
-    """Makes a project folder with a store beside it: `titanic` (this one) or `example`."""
+    """Makes a project folder with a store beside it: `own` (this one) or a folder of these tests."""
 
     def make(kind: str = "example", name: str = "project") -> Project:
         return new_project(tmp_path / name, empty_store, kind)
@@ -205,8 +205,8 @@ def new_project(folder: Path, empty_store: Path, kind: str = "example") -> Proje
 
 
 def copy_project(folder: Path, kind: str) -> None:
-    """The files of `titanic` (this project), or of a folder of these tests."""
-    if kind == "titanic":
+    """The files of `own` (this project), or of a folder of these tests."""
+    if kind == "own":
         copy_own_files(folder)
     else:
         shutil.copytree(EXAMPLE.parent / kind, folder)
@@ -220,26 +220,9 @@ def keep_artifacts_in(folder: Path, database: Path) -> None:
         store.execute(query, (str(folder),))
 
 
-@pytest.fixture(scope="session")
-def well_used(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Project:
-    """The Titanic project with three runs of train, the first registered: only to be looked at."""
-    project = new_project(tmp_path_factory.mktemp("used") / "project", empty_store, "titanic")
-    first = project.main("predict", "--register", "titanic", "--description", "how *it* <began>")
-    assert first.code == 0, first.text
-    values = "[RidgeClassifier, LogisticRegression, DummyClassifier]"
-    sweep = project.main("train", "--sweep", f"{{train.model: {values}}}", "--register", "titanic")
-    assert sweep.code == 0, sweep.text
-    return project
-
-
 @pytest.fixture
 def example(make_project: Callable[..., Project]) -> Project:
     return make_project("example")
-
-
-@pytest.fixture
-def titanic(make_project: Callable[..., Project]) -> Project:
-    return make_project("titanic")
 
 
 @contextlib.contextmanager

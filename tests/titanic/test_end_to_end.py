@@ -45,7 +45,7 @@ class Clone(Project):
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Clone:
     base = tmp_path_factory.mktemp("clean")
-    origin = new_project(base / "origin", empty_store, "titanic")
+    origin = new_project(base / "origin", empty_store, "own")
     origin.git("clone", "--quiet", str(origin.folder), str(base / "clone"))
     (base / "bin").mkdir()
     (base / "bin/bash").write_text(f"#!/bin/sh\necho started >> '{base}/marks'\nexec {BASH} \"$@\"\n")
