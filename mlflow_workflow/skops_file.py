@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
-from pkgutil import resolve_name  # loads no code of this project
+from pkgutil import resolve_name
 from types import FunctionType
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -137,7 +137,7 @@ def is_harmless(name: str) -> bool:
     if not module.startswith("sklearn."):
         return name == "numpy.dtype"
     try:
-        found = resolve_name(f"{module}:{attribute}")  # loads no code of this project
+        found = resolve_name(f"{module}:{attribute}")
     except (ImportError, AttributeError):
         return False
     computes = isinstance(found, FunctionType) and module.startswith(COMPUTING)
