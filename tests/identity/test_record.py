@@ -41,6 +41,9 @@ READS = {
     "os.open": "import os; os.read(os.open('settings.txt', os.O_RDONLY), 9)",
     "to be changed": "open('settings.txt', 'r+').read()",
     "pandas": "import pandas; pandas.read_csv('settings.txt')",
+    "pyarrow's own reader": (
+        "from pyarrow import csv\ntry: csv.read_csv('settings.txt')\nexcept ValueError: pass  # no table"
+    ),
     "numpy.memmap": "import numpy; numpy.memmap('settings.txt', mode='r')",
     "a thread": (
         "import threading; t = threading.Thread(target=open, args=['settings.txt'])\nt.start(); t.join()"
@@ -79,15 +82,15 @@ ASKS = ("os.path.exists('{}')", "__import__('pathlib').Path('{}').is_file()")
 
 @pytest.mark.parametrize("asks", ASKS)
 def test_that_something_is_there_or_not_counts_where_it_is_asked(made: Seen, asks: str) -> None:
-    record = made.seen(f"import os; {asks.format('other.txt')}; {asks.format('no/local.txt')}")
-    assert (record.files["other.txt"], record.files["no/local.txt"]) == ("there", "absent")
-    made.put("other.txt", "2")
+    record = made.seen(f"import os; {asks.format('folder')}; {asks.format('no/local.txt')}")
+    assert (record.files["folder"], record.files["no/local.txt"]) == ("there", "absent")
+    made.put("folder/a.txt", "2")
     assert made.broken(record) is None
     made.put("no/local.txt", "")
     assert made.broken(record) == "no/local.txt, which it looked for, is new"
     (made.folder / "no" / "local.txt").unlink()
-    (made.folder / "other.txt").unlink()
-    assert made.broken(record) == "other.txt, which it read, is gone"
+    (made.folder / "folder").rename(made.folder / "moved")
+    assert made.broken(record) == "folder, which it read, is gone"
 
 
 def test_a_folder_that_is_there_already_is_not_of_the_steps_making(made: Seen) -> None:

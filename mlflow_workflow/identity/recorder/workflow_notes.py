@@ -144,6 +144,8 @@ class Recorder:
         )
         if known and not is_import():
             self.note("e", known, THERE if is_there else NOT_THERE)
+            if is_there:  # who asks may read it by other means than Python's
+                self.note_file("r", known)
 
     def ran(self, words: Any, variables: Any = None) -> None:
         """A program is started. A Python that runs this file notes for itself."""
