@@ -11,6 +11,7 @@ from pyarrow import csv as arrow_csv
 
 from mlflow_workflow.basics.files import sha256_of
 from mlflow_workflow.step import name_of
+from mlflow_workflow.tables import BLOCK, SYSTEM
 
 DIGITS = 16
 KINDS = {pa.int64(): DataType.long, pa.float64(): DataType.double, pa.bool_(): DataType.boolean}
@@ -51,8 +52,10 @@ def log(run: Run, file: Path, uri: str, rows: int, context: str) -> None:
 def schema(file: Path) -> Schema:
     """Give the columns with the types that the beginning of the file has."""
     with arrow_csv.open_csv(
-        file, parse_options=arrow_csv.ParseOptions(newlines_in_values=True)
+        file,
+        read_options=arrow_csv.ReadOptions(block_size=BLOCK, use_threads=False),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+        memory_pool=SYSTEM,
     ) as begun:
-        return Schema(
-            [ColSpec(KINDS.get(f.type, DataType.string), f.name, required=False) for f in begun.schema]
-        )
+        kinds = {field.name: KINDS.get(field.type, DataType.string) for field in begun.schema}
+    return Schema([ColSpec(kind, name, required=False) for name, kind in kinds.items()])

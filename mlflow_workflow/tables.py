@@ -19,7 +19,7 @@ from pyarrow import csv as arrow_csv
 
 from mlflow_workflow.basics.errors import suggestion
 
-BLOCK = 2**18
+BLOCK = 2**17
 """Bytes that are read at a time: more take more memory, and no less time. No row may be longer."""
 
 SYSTEM = pa.system_memory_pool()

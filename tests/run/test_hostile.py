@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mlflow_workflow.basics.errors import WorkflowError
+from mlflow_workflow.model import load_model
 from mlflow_workflow.project.parameters import read_config, read_yaml
 from mlflow_workflow.project.sweep import read_sweep
-from steps import saved_model
 from tests import in_process
 from tests.conftest import Project, new_project
 
@@ -240,5 +240,5 @@ def test_a_model_file_that_is_a_pickle_is_not_loaded(
     (model / "MLmodel").write_text(json.dumps(description))
     (model / "model.skops").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(ClickException):
-        saved_model.load(model)
+        load_model(model)
     assert not (tmp_path / "trapped").exists()

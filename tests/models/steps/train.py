@@ -34,7 +34,7 @@ def main(gather: Path, model: str, seed: int) -> None:
             (SimpleImputer(), ["size", "weight"]), (OneHotEncoder(handle_unknown="ignore"), ["kind"])
         )
         pipeline = make_pipeline(columns, chosen)
-        scores = cross_val_score(pipeline, features, label, cv=4)
+        scores = cross_val_score(pipeline, features, label, cv=3)
         save_model(pipeline.fit(features, label), outputs / "model", features)
         metrics = log_folds("cv_accuracy", scores.tolist(), tables.digest_of(table))
         log_model(chosen, outputs / "model", metrics)
