@@ -19,8 +19,8 @@ import mlflow
 import pandas as pd
 import pyarrow as pa
 
-from mlflow_workflow import datasets, plots, scores, tables
-from mlflow_workflow.model import columns_of, load_model
+from mlflow_workflow.for_steps import datasets, plots, scores, tables
+from mlflow_workflow.for_steps.model import columns_of, load_model
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps import passengers

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_workflow import tables
+from mlflow_workflow.for_steps import tables
 
 KEY = "PassengerId"
 TARGET = "Survived"

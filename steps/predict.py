@@ -16,8 +16,8 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from mlflow_workflow import datasets, tables
-from mlflow_workflow.model import columns_of, load_model
+from mlflow_workflow.for_steps import datasets, tables
+from mlflow_workflow.for_steps.model import columns_of, load_model
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps.passengers import FOLDER, KEY, TARGET, inputs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from mlflow_workflow import datasets, tables
+from mlflow_workflow.for_steps import datasets, tables
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps.passengers import FOLDER, KEY, TARGET

@@ -23,9 +23,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from mlflow_workflow import datasets, estimator, tables
-from mlflow_workflow.model import log_model, save_model
-from mlflow_workflow.scores import log_folds
+from mlflow_workflow.for_steps import datasets, estimator, tables
+from mlflow_workflow.for_steps.model import log_model, save_model
+from mlflow_workflow.for_steps.scores import log_folds
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps import passengers

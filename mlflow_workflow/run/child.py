@@ -28,6 +28,7 @@ from mlflow_workflow.server.tags import (
     ENTRY_POINT,
     FAILURE,
     OWNER,
+    PUBLISHED,
     STEP,
     WANTED,
     WHY,
@@ -98,6 +99,7 @@ class Children:
 
     def finish(self, execution: Execution, failure: str | None) -> Outcome:
         """Publishes the run if all went well, says how it failed if not, and keeps its log."""
+        execution.finishing = True
         store, run_id = self.world.store, execution.run_id
         run = store.run(run_id)
         made = None
@@ -165,10 +167,13 @@ class Children:
 
     def give_up(self, execution: Execution) -> None:
         """Ends a run that an error of ours cut short, if the server still listens."""
+        store, run_id = self.world.store, execution.run_id
         with suppress(Exception):
-            if execution.run_id:
-                self.world.store.end(execution.run_id, "KILLED" if self.stopping() else "FAILED")
-                self.world.store.untag(execution.run_id, OWNER, *execution.known.keys.values())
+            if run_id and PUBLISHED not in store.run(run_id).data.tags:
+                store.end(run_id, "KILLED" if self.stopping() else "FAILED")
+                store.untag(run_id, *execution.known.keys.values())
+            if run_id:
+                store.untag(run_id, OWNER)
 
     def keep_log(self, run_id: str) -> str | None:
         """Uploads what the step printed; that it cannot be kept is no reason to lose the result."""

@@ -17,6 +17,7 @@ class Execution:
     began: float = 0.0
     seconds: float = 0.0
     attempts: int = 0
+    finishing: bool = False
 
     @property
     def key(self) -> str:

@@ -14,8 +14,9 @@ from mlflow_workflow.run.execution import Execution
 from mlflow_workflow.run.workers import Workers
 from mlflow_workflow.server.claims import Holder
 
-DRAIN = 8.0
-"""Seconds that steps and their runs have to end when the workflow is asked to."""
+DRAIN = 30.0
+"""Seconds that steps and their runs have to end when the workflow is asked to. A server that does not
+answer ends the wait sooner: interrupts.py."""
 
 
 @dataclass
@@ -149,4 +150,5 @@ class UnderWay:
                 self.look_at_jobs()
                 self.workers.take_events(0.1)
         for execution in self.under_way.values():
-            self.children.give_up(execution)
+            if not execution.finishing:  # else a worker may be publishing it at this moment
+                self.children.give_up(execution)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mlflow_workflow.basics.errors import WorkflowError
-from mlflow_workflow.model import load_model
+from mlflow_workflow.for_steps.model import load_model
 from mlflow_workflow.project.parameters import read_config, read_yaml
 from mlflow_workflow.project.sweep import read_sweep
 from tests import in_process

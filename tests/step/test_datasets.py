@@ -7,8 +7,8 @@ import mlflow
 import pytest
 from mlflow.entities import DatasetInput
 
-from mlflow_workflow import datasets
 from mlflow_workflow.basics.files import sha256_of
+from mlflow_workflow.for_steps import datasets
 
 
 @pytest.fixture

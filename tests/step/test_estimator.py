@@ -6,7 +6,7 @@ import click
 import pytest
 from sklearn.utils import all_estimators
 
-from mlflow_workflow.estimator import YamlMapping, unfitted
+from mlflow_workflow.for_steps.estimator import YamlMapping, unfitted
 
 
 def parameters(text: str) -> dict[str, Any]:

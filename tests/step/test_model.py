@@ -30,8 +30,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
-from mlflow_workflow import model, skops_file
-from mlflow_workflow.model import columns_of, load_model, save_model
+from mlflow_workflow.for_steps import model, skops_file
+from mlflow_workflow.for_steps.model import columns_of, load_model, save_model
 from tests.conftest import ROOT
 
 FEATURES = pd.DataFrame(
@@ -112,7 +112,7 @@ def test_two_processes_write_every_model_as_the_same_bytes(kind: str) -> None:
     script = f"""
 import hashlib, sys, warnings
 warnings.simplefilter("ignore")
-from mlflow_workflow import skops_file
+from mlflow_workflow.for_steps import skops_file
 from tests.step.test_model import every
 for name, estimator, _ in every({kind!r}):
     print(name, hashlib.sha256(skops_file.dumped(estimator)).hexdigest())

@@ -9,7 +9,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import SVC
 
-from mlflow_workflow import plots
+from mlflow_workflow.for_steps import plots
 
 FEATURES = pd.DataFrame({"age": np.arange(20.0)})
 TRUTH = np.array([0, 1] * 10)

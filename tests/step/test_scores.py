@@ -12,7 +12,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflow_workflow import scores
+from mlflow_workflow.for_steps import scores
 
 row = st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(-3, 3))
 METRICS = {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflow_workflow import tables
+from mlflow_workflow.for_steps import tables
 
 # What a CSV file can hold without a dialect of its own.
 cell_text = st.text(

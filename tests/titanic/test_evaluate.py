@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
-from mlflow_workflow import tables
-from mlflow_workflow.model import save_model
+from mlflow_workflow.for_steps import tables
+from mlflow_workflow.for_steps.model import save_model
 from steps import evaluate, passengers, predict, train
 
 ROOT = Path(__file__).parent.parent.parent

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.linear_model import RidgeClassifier
 
-from mlflow_workflow import tables
+from mlflow_workflow.for_steps import tables
 from steps import passengers, predict, preprocess, train
 
 ROOT = Path(__file__).parent.parent.parent

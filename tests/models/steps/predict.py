@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from mlflow_workflow import tables
-from mlflow_workflow.model import columns_of, load_model
+from mlflow_workflow.for_steps import tables
+from mlflow_workflow.for_steps.model import columns_of, load_model
 from mlflow_workflow.step import step
 
 

@@ -14,9 +14,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from mlflow_workflow import estimator, tables
-from mlflow_workflow.model import log_model, save_model
-from mlflow_workflow.scores import log_folds
+from mlflow_workflow.for_steps import estimator, tables
+from mlflow_workflow.for_steps.model import log_model, save_model
+from mlflow_workflow.for_steps.scores import log_folds
 from mlflow_workflow.step import step
 
 

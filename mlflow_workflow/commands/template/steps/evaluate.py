@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 from sklearn.metrics import accuracy_score
 
-from mlflow_workflow.model import load_model
+from mlflow_workflow.for_steps.model import load_model
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps.split import TARGET

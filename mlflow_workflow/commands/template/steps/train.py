@@ -11,7 +11,7 @@ import click
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from mlflow_workflow.model import save_model
+from mlflow_workflow.for_steps.model import save_model
 from mlflow_workflow.step import step
 from mlflow_workflow.step_command import StepCommand
 from steps.split import TARGET

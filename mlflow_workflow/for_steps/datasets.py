@@ -10,8 +10,8 @@ from mlflow.types import ColSpec, DataType, Schema
 from pyarrow import csv as arrow_csv
 
 from mlflow_workflow.basics.files import sha256_of
+from mlflow_workflow.for_steps.tables import BLOCK, SYSTEM
 from mlflow_workflow.step import name_of
-from mlflow_workflow.tables import BLOCK, SYSTEM
 
 DIGITS = 16
 KINDS = {pa.int64(): DataType.long, pa.float64(): DataType.double, pa.bool_(): DataType.boolean}

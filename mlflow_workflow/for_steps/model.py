@@ -13,7 +13,7 @@ from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from mlflow_workflow import skops_file
+from mlflow_workflow.for_steps import skops_file
 
 DATA = "model.skops"
 TEXT = DataType.string.name

@@ -1,0 +1,1 @@
+"""What steps may import beside `step`: models, scores, plots, tables. Nothing of the engine does."""
