@@ -11,9 +11,9 @@ from mlflow_workflow.project.graph import Step
 from mlflow_workflow.project.mlproject import open_workflow
 from mlflow_workflow.project.request import make_request
 from mlflow_workflow.run.checks import check_request
-from tests.conftest import ROOT, Project, copy_project
+from tests.conftest import EXAMPLE, ROOT, Project, copy_project
 
-MAIN, _, _ = (ROOT / "MLproject").read_text(encoding="utf-8").partition("  preprocess:")
+MAIN, _, _ = (EXAMPLE / "MLproject").read_text(encoding="utf-8").partition("  gather:")
 ENTRY = """
   fresh:
     parameters: {count: {type: int, default: 3}, word: string}
