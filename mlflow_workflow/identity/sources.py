@@ -8,6 +8,7 @@ import ast
 import glob
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,9 @@ from mlflow_workflow.project.graph import Step, command_words
 PROJECT = "."
 Roots = tuple[str, ...]
 """Folders of the project where modules are looked for."""
+
+PARSING = threading.Lock()
+"""Python 3.11 counts the depth of all syntax trees that threads make in one place, and fails then."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,9 @@ def is_inside(name: str) -> bool:
 def modules_of(file: Path, name: str) -> tuple[str, ...]:
     """The modules that a file may import; none if Python could not run it."""
     try:
-        tree = ast.parse(file.read_bytes())
+        source = file.read_bytes()
+        with PARSING:
+            tree = ast.parse(source)
     except (OSError, SyntaxError, ValueError):
         return ()
     return tuple(dict.fromkeys(imports_of(tree, name)))
