@@ -28,7 +28,7 @@ def main() -> None:
         begin_repository(clone)
         store = Project(clone, f"sqlite:///{folder}/mlflow.db")
         with tracking_server(Path(folder, "artifacts"), store) as url:
-            project = Project(clone, url)
+            project = Project(clone, url, {"LOGNAME": "ann"})
             first = ran(project, "evaluate", "--description", "How good is a plain classifier?")
             reused = ran(project, "evaluate", "--seed", "1", "--description", "Another seed")
             swept = ran(project, "train", "--sweep", SWEEP)
