@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -74,9 +75,22 @@ class Workflow:
 
     def below(self, names: set[str]) -> set[str]:
         """These steps and every step that reads from them, directly or not."""
-        found = set(names)
-        while more := {n for n, s in self.steps.items() if found & set(s.upstream)} - found:
-            found |= more
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += self.readers.get(name, ())
+        return found
+
+    @cached_property
+    def readers(self) -> Mapping[str, list[str]]:
+        """Step → the steps that read its outputs."""
+        found: dict[str, list[str]] = {}
+        for step in self.steps.values():
+            for above in step.upstream:
+                found.setdefault(above, []).append(step.name)
         return found
 
 

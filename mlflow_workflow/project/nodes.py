@@ -59,8 +59,9 @@ def needed(workflow: Workflow, task: str, pins: Mapping[str, str]) -> list[str]:
     reached, waiting = set(), [task]
     while waiting:
         name = waiting.pop()
-        reached.add(name)
-        waiting += [] if name in pins else list(workflow.steps[name].upstream)
+        if name not in reached:  # many ways may lead to a step
+            reached.add(name)
+            waiting += [] if name in pins else list(workflow.steps[name].upstream)
     return [name for name in order if name in reached]
 
 

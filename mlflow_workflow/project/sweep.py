@@ -125,12 +125,13 @@ def expand(
     nodes: dict[str, Node] = {}
     variants = []
     labels: dict[str, Combination] = {}
+    reach = {name: reached_by(workflow, name) for name in (combinations[0] if combinations else ())}
     for number, combination in enumerate(combinations):
         made = {node.step.name: node for node in make(combination)}
         if number == 0:
-            refuse_idle(workflow, combination, made)
+            refuse_idle(reach, made)
         names = {
-            step: label(step, {} if node.pin else reached(workflow, step, combination), labels)
+            step: label(step, {} if node.pin else values_for(step, combination, reach), labels)
             for step, node in made.items()
         }
         variants.append(Variant(combination, names))
@@ -140,17 +141,17 @@ def expand(
     return list(nodes.values()), variants
 
 
-def refuse_idle(workflow: Workflow, combination: Combination, made: Mapping[str, Node]) -> None:
+def refuse_idle(reach: Mapping[str, set[str]], made: Mapping[str, Node]) -> None:
     """Raises WorkflowError for a swept name that no step of the task gets: all would be the same."""
-    steps = [name for name, node in made.items() if not node.pin]
-    for name in combination:
-        if not any(reaches(workflow, name, step) for step in steps):
+    steps = {name for name, node in made.items() if not node.pin}
+    for name, reached in reach.items():
+        if not reached & steps:
             raise WorkflowError(f"sweep names {name!r}, which reaches none of {', '.join(made)}")
 
 
-def reached(workflow: Workflow, step: str, combination: Combination) -> Combination:
+def values_for(step: str, combination: Combination, reach: Mapping[str, set[str]]) -> Combination:
     """The swept values that a step gets, directly or through its upstream."""
-    return {n: text for n, text in combination.items() if reaches(workflow, n, step)}
+    return {name: text for name, text in combination.items() if step in reach[name]}
 
 
 def label(step: str, values: Combination, labels: dict[str, Combination]) -> str:
@@ -168,9 +169,9 @@ def numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name} #{number}"
 
 
-def reaches(workflow: Workflow, name: str, step: str) -> bool:
-    """Does a swept parameter change what a step gets, directly or through its upstream?"""
+def reached_by(workflow: Workflow, name: str) -> set[str]:
+    """The steps for which a swept parameter makes a difference, directly or through their upstream."""
     target, _ = target_of(workflow, name)
     declared, dot, _ = target.partition(".")
     direct = {declared} if dot else {s.name for s in workflow.steps.values() if name in s.own_parameters}
-    return step in workflow.below(direct)
+    return workflow.below(direct)

@@ -1,10 +1,14 @@
 """MLproject read as a graph: what it declares, and what is refused with a sentence that helps."""
 
+from dataclasses import replace
+
 import pytest
 
 from mlflow_workflow.basics.errors import WorkflowError
-from mlflow_workflow.project.graph import Workflow
+from mlflow_workflow.project.graph import Step, Workflow
 from mlflow_workflow.project.mlproject import read_workflow
+from mlflow_workflow.project.nodes import make_nodes
+from mlflow_workflow.project.parameters import Values
 
 DIAMOND = """
   gather: {parameters: {limit: {type: int, default: 3}}, command: python -m steps.gather}
@@ -155,3 +159,39 @@ def test_a_file_that_is_no_yaml_is_named() -> None:
 def test_a_list_of_packages_that_is_no_file_name_is_refused(key: str, value: str) -> None:
     with pytest.raises(WorkflowError, match=f"'{key}' in MLproject must be the name of a file"):
         read_workflow(f"{key}: {value}\nentry_points: {{main: {{command: x}}}}")
+
+
+def lattice(layers: int, wide: int = 10, edges: int = 3) -> Workflow:
+    """Steps in layers, each of which reads several of the layer above; and one that reads the last."""
+
+    def step(name: str, upstream: list[str]) -> str:
+        read = ", ".join(f"{above}: path" for above in upstream)
+        words = " ".join(f"{{{above}}}" for above in upstream)
+        return f"  {name}: {{parameters: {{{read}}}, command: 'x {words}'}}\n"
+
+    text = MAIN_OF_LATTICE
+    for layer in range(layers):
+        for place in range(wide):
+            above = [f"s{layer - 1}x{(place + k) % wide}" for k in range(edges)] if layer else []
+            text += step(f"s{layer}x{place}", above)
+    return read_workflow(text + step("last", [f"s{layers - 1}x{place}" for place in range(wide)]))
+
+
+MAIN_OF_LATTICE = "entry_points:\n  main: {command: x}\n"
+
+
+def test_every_step_is_visited_once_however_many_ways_lead_to_it() -> None:
+    visited: list[str] = []
+
+    class Counting(dict[str, Step]):
+        def __getitem__(self, name: str) -> Step:
+            visited.append(name)
+            return super().__getitem__(name)
+
+    found = lattice(500)
+    counted = replace(found, steps=Counting(found.steps))
+    values: Values = {name: {} for name in found.steps}
+    nodes = make_nodes(counted, "last", values, {}, ["s0x0"])
+    assert len(nodes) == 5_001
+    assert sum(bool(node.forced_reason) for node in nodes) > 4_900
+    assert len(visited) < 6 * len(nodes)
