@@ -8,24 +8,20 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from mlflow_workflow.basics.canonical import digest
-from mlflow_workflow.identity.fingerprint import Identity, fingerprint
-from mlflow_workflow.outputs.handover import HandOver
-from mlflow_workflow.project.graph import Step
-from mlflow_workflow.project.nodes import Node
-from mlflow_workflow.run.candidates import Candidates
-from mlflow_workflow.run.child import Identities
+from mlflow_workflow.identity.fingerprint import Identity
 from mlflow_workflow.run.explain import Nearest, nearest_run
+from mlflow_workflow.server import lookup
 from mlflow_workflow.server.earlier import Earlier
-from mlflow_workflow.server.recent_runs import Lately
-from mlflow_workflow.server.store import Store, published_tags
+from mlflow_workflow.server.lookup import Identities, published_tags
+from mlflow_workflow.server.store import Store
 
 RUNS = 100_000
-TRAIN = Node("train", Step("train", "", {}), {})
 FIXED = {
     "name": "train",
     "status": "FINISHED",
@@ -66,14 +62,19 @@ def measure(store: Store, runs: int) -> dict[str, tuple[float, float]]:
 
 def find(store: Store, identities: Identities) -> list[Earlier]:
     """The query that finds what can be reused."""
-    return store.find("train", "commit", fingerprint(identities["commit"]))
+    return list(lookup.find(store, "train", key_of(identities)).published)
+
+
+def key_of(identities: Identities) -> str:
+    """What a run is found by."""
+    return lookup.key_of("commit", identities["commit"])
 
 
 def explain(store: Store, identities: Identities) -> Nearest:
-    """All that a miss asks the server for: is there such a run, was there one, what is near it?"""
-    candidates = Candidates(store, "commit", HandOver(Path()), marks=False)
-    assert candidates.choose(TRAIN, identities, []) is None
-    nearest = nearest_run(store, "commit", identities, Lately(store))
+    """All that a miss asks the server for: is there such a run, and what is near it?"""
+    assert not find(store, identities)
+    near, recent = partial(lookup.find_near, store, "train"), partial(lookup.find_recent, store, "train")
+    nearest = nearest_run("commit", identities, near, recent)
     assert nearest
     return nearest
 

@@ -28,6 +28,8 @@ def looked_up(world: World, node: Node, known: Known, needed: bool) -> tuple[Kno
     for key in keys_to_look_for(world, known):
         found = lookup.find(world.store, node.step.name, key)
         earlier += found.published
+        if not found.published:
+            objections += [f"run {run_id[:8]} was deleted" for run_id in found.deleted[:1]]
         if found.in_progress and not known.in_progress:
             known = replace(known, in_progress=claims.holder(found.in_progress[0]))
         for each in found.published:
@@ -37,15 +39,13 @@ def looked_up(world: World, node: Node, known: Known, needed: bool) -> tuple[Kno
                 reason = origin(world.store, each)
                 return replace(known, earlier=tuple(earlier), usable=each, reason=reason), []
             objections.append(objection)
-    if not earlier:
-        gone = lookup.find_deleted(world.store, node.step.name, known.keys[world.mode])
-        objections += [f"run {each.run_id[:8]} was deleted" for each in gone]
     return replace(known, earlier=tuple(earlier)), shortened(objections)
 
 
 def modes_to_look_in(world: World, known: Known) -> list[str]:
     """What counts as the code; with match=commit also what was made of these very files before it."""
-    return [world.mode, *([TREE] if world.mode == "commit" and TREE in known.identities else [])]
+    before = world.mode == "commit" and TREE in known.identities and world.is_tree_known()
+    return [world.mode, *([TREE] if before else [])]
 
 
 def keys_to_look_for(world: World, known: Known) -> list[str]:
@@ -69,7 +69,8 @@ def vouch(world: World, known: Known, earlier: Earlier) -> None:
     if key and world.reading.code.dirty and not world.dry and key not in earlier.keys:
         tree = known.identities[TREE]
         near = f"{NEAR}.{near_keys(tree)['upstream']}"
-        world.store.remark(earlier.run_id, {key: tree.step, near: tree.step})
+        marks = {key: tree.step, near: tree.step, world.tree_tag(): "reused"}
+        world.store.remark(earlier.run_id, marks)
 
 
 def shortened(objections: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mlflow_workflow.basics.durations import ago
 from mlflow_workflow.identity.fingerprint import (
@@ -12,11 +13,11 @@ from mlflow_workflow.identity.fingerprint import (
     summary,
 )
 from mlflow_workflow.server.earlier import Earlier
-from mlflow_workflow.server.lookup import find_near
-from mlflow_workflow.server.store import Store
 
 MOST_DIFFERENCES = 4
 CODE = "code"
+LIKELY = ("code", "parameters", "upstream", "data", "environment", "command")
+"""The kinds of ingredients, those that change most often first."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,19 @@ class Nearest:
 
 
 def nearest_run(
-    store: Store,
     mode: str,
     identities: Mapping[str, Identity],
+    near: Callable[[str], Sequence[Earlier]],
     recent: Callable[[], Sequence[Earlier]],
 ) -> Nearest | None:
-    """The nearest earlier run, by a bounded number of indexed queries; None if there is none.
+    """The nearest earlier run; None if there is none.
 
-    One query per kind finds the runs that differ in nothing else, however old. None can be nearer than
-    one that differs in a single ingredient; only without such a one the `recent` runs are looked at too.
+    `near` finds, by an index, the runs that differ in one kind of ingredient only, however old. None can
+    be nearer than one that differs in a single ingredient: then no other kind is asked about, and only
+    if there is none in any kind are the `recent` runs looked at too.
     """
     now, files = summary(identities[mode]), summary(identities[CODE])
+    one_differs = equal_ingredients(now, now) - 1
 
     def same_files(earlier: Earlier) -> bool:
         return not earlier.unusable and earlier.summaries.get(CODE) == files
@@ -50,12 +53,14 @@ def nearest_run(
     def nearness(earlier: Earlier) -> tuple[int, bool, float]:
         return equal_ingredients(now, earlier.summaries[mode]), same_files(earlier), earlier.started
 
-    step = identities[mode].step
-    keys = dict.fromkeys(near_keys(identities[CODE]).values())
-    found = comparable(mode, (e for key in keys for e in find_near(store, step, key)))
-    best = max(found, key=nearness, default=None)
-    if best is None or nearness(best)[0] < equal_ingredients(now, now) - 1:
-        best = max([*found, *comparable(mode, recent())], key=nearness, default=None)
+    best: Earlier | None = None
+    keys = near_keys(identities[CODE])
+    ways: list[Callable[[], Sequence[Earlier]]] = [partial(near, keys[kind]) for kind in LIKELY]
+    for find in [*ways, recent]:
+        found = [*comparable(mode, find()), *([best] if best else [])]
+        best = max(found, key=nearness, default=None)
+        if best and nearness(best)[0] >= one_differs:
+            break
     if best is None:
         return None
     return Nearest(best, tuple(differences(now, best.summaries[mode])), same_files(best))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from mlflow_workflow.identity.fingerprint import Identity, fingerprint, summary
 from mlflow_workflow.outputs.artifacts import Damaged
@@ -104,7 +105,10 @@ def with_reason(world: World, node: Node, known: Known, objections: list[str]) -
     if objections:
         return replace(known, reason="; ".join(objections))
     nearest = explain.nearest_run(
-        world.store, world.mode, known.identities, lambda: world.recent_runs(node.step.name)
+        world.mode,
+        known.identities,
+        near=partial(world.near, node.step.name),
+        recent=partial(world.recent_runs, node.step.name),
     )
     if nearest is None:
         return replace(known, reason=explain.in_words(None))
@@ -117,7 +121,7 @@ def unknown_upstream(world: World, node: Node, known: Known) -> Known:
     objections = []
     now = summary(known.identities[world.mode])["upstream"]
     for key in near_to_look_for(world, known):
-        for earlier in lookup.find_near(world.store, node.step.name, key):
+        for earlier in world.near(node.step.name, key):
             then = earlier.summaries.get(world.mode, {}).get("upstream", {})
             if not may_be_equal(now, then):
                 continue

@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow_workflow.identity.notes import raw_folder
 from mlflow_workflow.identity.record import Record
 from mlflow_workflow.outputs.records import write_record
-from mlflow_workflow.run.candidates import modes_to_bear
+from mlflow_workflow.run.candidates import TREE, modes_to_bear
 from mlflow_workflow.run.execution import Execution
 from mlflow_workflow.run.gather import identified
 from mlflow_workflow.run.world import World
@@ -28,6 +28,8 @@ def publish(world: World, execution: Execution, digest: str) -> str | None:
     others = [earlier.run_id for earlier in known.earlier if earlier.outputs != digest]
     borne = {mode: known.identities[mode] for mode in modes_to_bear(world, known)}
     tags = lookup.published_tags(borne, digest, record.digest)
+    if TREE in borne:
+        tags[world.tree_tag()] = "made"
     if others:
         tags[NOT_DETERMINISTIC] = f"run {others[0]} gave other outputs"
         world.store.remark(others[0], {NOT_DETERMINISTIC: f"run {run_id} gave other outputs"})

@@ -13,7 +13,7 @@ from mlflow_workflow.outputs.handover import HandOver, Inputs
 from mlflow_workflow.server import lookup
 from mlflow_workflow.server.earlier import Earlier
 from mlflow_workflow.server.store import Store
-from mlflow_workflow.server.tags import UNUSABLE
+from mlflow_workflow.server.tags import TREE_OF, UNUSABLE
 
 
 @dataclass
@@ -34,6 +34,8 @@ class World:
     recent: dict[str, list[Earlier]] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     trees: dict[str, str | None] = field(default_factory=dict)
+    known_trees: dict[str, bool] = field(default_factory=dict)
+    near_runs: dict[str, list[Earlier]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read_again(self) -> Reading:
@@ -47,6 +49,25 @@ class World:
         if changes not in self.trees:
             self.trees[changes] = reading.tree
         return self.trees[changes]
+
+    def tree_tag(self) -> str:
+        """What runs bear that were made, or reused, of these very files before a commit of them."""
+        return f"{TREE_OF}.{self.tree(self.reading)}"
+
+    def is_tree_known(self) -> bool:
+        """Is there any such run? Asked once: of most commits there is none."""
+        tag = self.tree_tag()
+        with self.lock:
+            if tag not in self.known_trees:
+                self.known_trees[tag] = lookup.is_any(self.store, tag)
+            return self.known_trees[tag]
+
+    def near(self, step: str, key: str) -> list[Earlier]:
+        """The runs before this invocation that differ in one kind of ingredient, asked for once."""
+        with self.lock:
+            if key not in self.near_runs:
+                self.near_runs[key] = lookup.find_near(self.store, step, key)
+            return self.near_runs[key]
 
     def recent_runs(self, step: str) -> list[Earlier]:
         """The newest runs of a step before this invocation, asked for once."""

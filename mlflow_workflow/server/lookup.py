@@ -39,10 +39,11 @@ Identities = Mapping[str, Identity]
 
 @dataclass(frozen=True)
 class Found:
-    """The runs of one fingerprint: published ones newest first, and those in progress."""
+    """The runs of one fingerprint: published ones newest first, those in progress, those deleted."""
 
     published: tuple[Earlier, ...] = ()
     in_progress: tuple[Run, ...] = ()
+    deleted: tuple[str, ...] = ()
 
 
 def key_of(mode: str, identity: Identity) -> str:
@@ -52,9 +53,14 @@ def key_of(mode: str, identity: Identity) -> str:
 
 def find(store: Store, step: str, key: str) -> Found:
     """Who did, or is doing, what this key stands for."""
-    runs = store.search(f"tags.`{key}` LIKE '%'", CANDIDATES)
-    claims = tuple(run for run in runs if is_claim(run, key))
-    return Found(tuple(earlier(run) for run in runs if is_published(run, key, step)), claims)
+    every = store.search(f"tags.`{key}` LIKE '%'", CANDIDATES, deleted=True)
+    runs = [run for run in every if run.info.lifecycle_stage == "active"]
+    gone = (run for run in every if run.info.lifecycle_stage != "active")
+    return Found(
+        published=tuple(earlier(run) for run in runs if is_published(run, key, step)),
+        in_progress=tuple(run for run in runs if is_claim(run, key)),
+        deleted=tuple(run.info.run_id for run in gone if is_published(run, key, step)),
+    )
 
 
 def is_published(run: Run, key: str, step: str) -> bool:
@@ -67,10 +73,9 @@ def is_claim(run: Run, key: str) -> bool:
     return OWNER in run.data.tags and run.data.tags.get(key) in (WANTED, HELD)
 
 
-def find_deleted(store: Store, step: str, key: str) -> list[Earlier]:
-    """The newest published run of a key that somebody deleted, if there is one."""
-    runs = store.search(f"tags.`{key}` LIKE '%'", 1, deleted=True)
-    return [earlier(run) for run in runs if is_published(run, key, step)]
+def is_any(store: Store, key: str) -> bool:
+    """Is there a run that bears this tag?"""
+    return bool(store.search(f"tags.`{key}` LIKE '%'", 1))
 
 
 def find_near(store: Store, step: str, near_key: str) -> list[Earlier]:

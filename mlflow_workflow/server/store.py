@@ -53,8 +53,8 @@ class Store:
     def search(
         self, query: str, most: int, order: str = "attributes.start_time DESC", deleted: bool = False
     ) -> list[Run]:
-        """The runs of the experiments looked in that a query finds, newest first."""
-        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+        """The runs that a query finds where we look, newest first; with `deleted` these too."""
+        view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
         where = list(self.experiments)
         return list(self.ask(lambda: self.client.search_runs(where, query, view, most, [order])))
 

@@ -13,6 +13,7 @@ UNUSABLE = "workflow.unusable"
 BANNED = "workflow.banned"
 NOT_DETERMINISTIC = "workflow.not_deterministic"
 FINGERPRINT = "fingerprint"
+TREE_OF = "mlflow.workflow.tree"
 # MLflow's UI hides tags that begin with "mlflow.": these are long, and for look-up only.
 IDENTITY = "mlflow.workflow.identity"
 NEAR = "mlflow.workflow.near"
