@@ -103,6 +103,8 @@ class Children:
         store, run_id = self.world.store, execution.run_id
         run = store.run(run_id)
         made = None
+        if OWNER not in run.data.tags:
+            failure = LEASE_LOST
         if failure is None:
             made, failure = self.checked(execution, run)
         if failure or made is None:
@@ -121,8 +123,6 @@ class Children:
 
     def checked(self, execution: Execution, run: Run) -> tuple[manifest.Manifest | None, str | None]:
         """The manifest of what a step that ended well left, or why that is no result."""
-        if OWNER not in run.data.tags:
-            return None, LEASE_LOST
         if run.info.status not in ("RUNNING", "FINISHED"):
             return None, f"ended its own run as {run.info.status}"
         try:

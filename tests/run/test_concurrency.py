@@ -82,7 +82,7 @@ def test_a_sleeper_is_passed_over_and_cannot_publish_when_it_wakes(
         woken = sleeper.wait()
     assert woken.code == 0, woken.text
     assert woken.states()["hold"] == "reused"
-    assert "was taken for dead and is not published" in woken.text
+    assert "lost its lease; result discarded" in woken.text
     sleep = project.client.get_run(slept)
     assert sleep.info.status == "KILLED"
     assert "workflow.published" not in sleep.data.tags
