@@ -28,7 +28,9 @@ def patch(code: Code) -> bytes:
         if there:
             names = (f"--pathspec-from-file={listed.name}", "--pathspec-file-nul")
             git(top, "add", "--intent-to-add", *names, extra=variables)
-        text = git(top, "diff", *PATCH_OPTIONS, "HEAD", "--", *but(top, code.not_code), extra=variables)
+        text = git(
+            top, "diff", *PATCH_OPTIONS, "HEAD", "--", *all_but(top, code.not_code), extra=variables
+        )
     return text.encode(errors="surrogateescape")
 
 
@@ -40,7 +42,7 @@ PATCH_OPTIONS = (
 )
 
 
-def but(repository: Path, places: Iterable[Path]) -> list[str]:
+def all_but(repository: Path, places: Iterable[Path]) -> list[str]:
     """Everything in a repository but these places, in git's words."""
     top = repository.resolve()
     inside = [path.relative_to(top).as_posix() for path in places if top in path.parents]

@@ -42,7 +42,7 @@ def gather(
         step_facts(node, outcomes[node.name], compared.get(node.name), metric, experiment_id)
         for node in request.nodes
     ]
-    done = all(outcome.settled for outcome in outcomes.values())
+    done = all(outcome.has_outputs for outcome in outcomes.values())
     return Facts(
         schema=SCHEMA,
         headline=headline(request.task, steps, len(request.variants), planned),
@@ -133,5 +133,5 @@ def variant_facts(variant: Variant, outcomes: Mapping[str, Outcome], metric: str
     steps = [outcomes[node] for node in variant.nodes.values()]
     values = [o.metrics[metric] for o in steps if metric in o.metrics]
     value = finite(values[-1]) if values else None
-    state = next((o.state for o in steps if not o.settled), "done")
+    state = next((o.state for o in steps if not o.has_outputs), "done")
     return VariantFacts(dict(variant.combination), value, state, dict(variant.nodes))

@@ -48,7 +48,7 @@ class Outcome:
     models: tuple[str, ...] = ()
 
     @property
-    def settled(self) -> bool:
+    def has_outputs(self) -> bool:
         """Are there outputs that a step below can read?"""
         return self.state in (State.REUSED, State.RAN, State.PINNED)
 

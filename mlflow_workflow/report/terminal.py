@@ -45,7 +45,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Progress:
-    """How many of the steps are settled, and those that are running; `seen` are all that ever ran."""
+    """How many of the steps are done, and those that are running."""
 
     done: int
     total: int

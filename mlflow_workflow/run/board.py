@@ -45,7 +45,7 @@ class Board:
         while self.ready:
             yield self.ready.popleft()
 
-    def settle(self, name: str, outcome: Outcome) -> None:
+    def done_with(self, name: str, outcome: Outcome) -> None:
         """A node is done: those below it that have waited for nothing else are ready."""
         self.done[name] = outcome
         for each in self.below[name]:

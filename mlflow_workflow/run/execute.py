@@ -172,7 +172,7 @@ class Loop:
 
     def done(self, outcome: Outcome) -> None:
         """A node has its outcome. A failure ends the rest, unless the user wants it to go on."""
-        self.board.settle(outcome.node, outcome)
+        self.board.done_with(outcome.node, outcome)
         if outcome.state == State.FAILED and not self.keep_going:
             self.give_rest_up()
 

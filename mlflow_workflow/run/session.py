@@ -118,7 +118,7 @@ class Session:
         if self.dry:
             would_run = any(o.state in (State.RUN, State.DEPENDS) for o in outcomes.values())
             return WOULD_RUN if would_run else DONE
-        done = all(outcome.settled for outcome in outcomes.values()) and self.register(found)
+        done = all(outcome.has_outputs for outcome in outcomes.values()) and self.register(found)
         return DONE if done else FAILED
 
     def loop(self, around: Reading) -> Loop:

@@ -107,7 +107,7 @@ class LocalEngine:
             problem = "" if running.cancelled else self.start(running)
             if running.call is None:
                 running.its.close()
-                self.settle(running, f"could not be started: {problem}" if problem else "stopped")
+                self.tell_end(running, f"could not be started: {problem}" if problem else "stopped")
         self.bell.close()
 
     def start(self, running: Running) -> str:
@@ -150,7 +150,7 @@ class LocalEngine:
         try:
             running.process = new_supervisor(call, its)
         except OSError as error:
-            self.settle(running, f"could not be started: {error}")
+            self.tell_end(running, f"could not be started: {error}")
             return
         finally:
             its.close()
@@ -184,9 +184,9 @@ class LocalEngine:
             return
         if len(said) < 2 or sys.platform != "linux":
             end_what_is_left(running.job.run_id, said)
-        self.settle(running, failure_in_words(said, running))
+        self.tell_end(running, failure_in_words(said, running))
 
-    def settle(self, running: Running, failure: str | None) -> None:
+    def tell_end(self, running: Running, failure: str | None) -> None:
         """Tells of the end of a job."""
         running.ours.close()
         del self.running[running.job.run_id]
