@@ -20,7 +20,7 @@ class Board:
     needed: set[str] = field(default_factory=set)
     healings: dict[str, int] = field(default_factory=dict)
     ready: deque[str] = field(default_factory=deque)
-    missing: dict[str, int] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
     below: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,16 +49,20 @@ class Board:
         """A node is done: those below it that have waited for nothing else are ready."""
         self.done[name] = outcome
         for each in self.below[name]:
-            if each not in self.done and self.missing[each] > 0:
-                self.missing[each] -= 1
-                if not self.missing[each]:
-                    self.ready.append(each)
+            if each in self.waiting and self.can_be_looked_at(each):
+                self.waiting.discard(each)
+                self.ready.append(each)
 
     def await_upstream(self, name: str) -> None:
         """A node is looked at (again) as soon as all that it reads is done."""
-        self.missing[name] = len(set(self.nodes[name].upstream.values()) - set(self.done))
-        if not self.missing[name]:
+        if self.can_be_looked_at(name):
             self.ready.append(name)
+        else:
+            self.waiting.add(name)
+
+    def can_be_looked_at(self, name: str) -> bool:
+        """Is all done that it reads? What was done may have been reopened."""
+        return all(above in self.done for above in self.nodes[name].upstream.values())
 
     def look_again(self, name: str) -> None:
         """A node that was on its way is looked at anew."""

@@ -27,12 +27,13 @@ def looked_up(world: World, node: Node, known: Known, needed: bool) -> tuple[Kno
     earlier: list[Earlier] = []
     for key in keys_to_look_for(world, known):
         found = lookup.find(world.store, node.step.name, key)
-        earlier += found.published
+        new = [each for each in found.published if each not in earlier]
+        earlier += new
         if not found.published:
             objections += [f"run {run_id[:8]} was deleted" for run_id in found.deleted[:1]]
         if found.in_progress and not known.in_progress:
             known = replace(known, in_progress=claims.holder(found.in_progress[0]))
-        for each in found.published:
+        for each in new:
             objection = objection_to(world, node, each, needed or node.wanted)
             if objection is None:
                 vouch(world, known, each)

@@ -326,6 +326,9 @@ def on_a_terminal(project: Project, *arguments: str, **variables: str) -> str:
 def test_colour_and_progress_only_on_a_terminal_and_quiet_gives_the_result_alone(
     example: Project,
 ) -> None:
+    example.edit(
+        "steps/left.py", "    with step()", "    __import__('time').sleep(1.5)\n    with step()"
+    )
     drawn = on_a_terminal(example, "left")
     assert "\x1b[32m" in drawn  # green: ran
     assert "\x1b[J" in drawn  # progress that was taken away again
