@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,7 +38,7 @@ def new(folder: Path, vendor: bool) -> None:
     click.echo(f"{folder}: a new project of {count} files")
     click.echo(f"engine: {engine.NAME} {__version__}, {whence(line, vendor)}")
     click.echo(f"git: {first_commit(folder)}")
-    click.echo(f"\n  cd {folder}\n  mlflow run . --env-manager local\n")
+    click.echo(f"\n  cd {shlex.quote(str(folder))}\n  mlflow run . --env-manager local\n")
 
 
 def refuse_used(folder: Path) -> None:

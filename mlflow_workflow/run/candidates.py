@@ -65,12 +65,19 @@ def modes_to_bear(world: World, known: Known) -> list[str]:
 
 
 def vouch(world: World, known: Known, earlier: Earlier) -> None:
-    """A run that is reused with uncommitted changes is reused after just these are committed, too."""
-    key = known.keys.get(TREE)
-    if key and world.reading.code.dirty and not world.dry and key not in earlier.keys:
-        tree = known.identities[TREE]
-        near = f"{NEAR}.{near_keys(tree)['upstream']}"
-        marks = {key: tree.step, near: tree.step, world.tree_tag(): "reused"}
+    """A run that is reused bears from now on what it would bear if it were made now.
+
+    So it is found after just the uncommitted changes are committed, and after that, too.
+    """
+    wanted = {TREE if world.reading.code.dirty else world.mode} & set(known.keys)
+    marks: dict[str, str] = {}
+    for mode in wanted:
+        if known.keys[mode] not in earlier.keys:
+            identity = known.identities[mode]
+            near = f"{NEAR}.{near_keys(identity)['upstream']}"
+            marks |= {known.keys[mode]: identity.step, near: identity.step}
+            marks |= {world.tree_tag(): "reused"} if mode == TREE else {}
+    if marks and not world.dry:
         world.store.remark(earlier.run_id, marks)
 
 

@@ -177,6 +177,9 @@ def test_committing_exactly_what_was_run_runs_nothing_again(project: Project) ->
     project.commit()
     done = run(project, "join")
     assert done.states() == dict.fromkeys(("gather", "left", "right", "join"), "reused"), done.text
+    project.write("more.txt", "read by nobody")
+    done = run(project, "join")
+    assert done.states() == dict.fromkeys(("gather", "left", "right", "join"), "reused"), done.text
     project.edit("notes.txt", "nobody", "somebody")
     project.commit()
     states = run(project, "join").states()

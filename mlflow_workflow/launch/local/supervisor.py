@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 GRACE = 5.0
@@ -36,9 +36,9 @@ def supervise(control: socket.socket, log: str, timeout: float, act: Callable[[]
     """
     if select.select([control], [], [], 0)[0]:
         return  # it shall not even begin
-    signals = watch_signals()
+    signals, its = watch_signals()
     ask_kernel(PR_SET_CHILD_SUBREAPER, 1)
-    step = start(control, signals, log, act)
+    step = start([control, signals, its], log, act)
     with contextlib.suppress(OSError):  # an orchestrator that is gone is noticed below
         control.sendall(f"{step}\n".encode())
     code, why = wait(step, control, signals, timeout)
@@ -52,28 +52,29 @@ def supervise(control: socket.socket, log: str, timeout: float, act: Callable[[]
         control.sendall(f"{why or code}\n".encode())
 
 
-def watch_signals() -> socket.socket:
+def watch_signals() -> tuple[socket.socket, socket.socket]:
     """Gives a socket that tells of signals, so that one call can wait for them and for all else.
 
-    Those of a terminal are meant for the orchestrator, which tells us.
+    Python writes to the other one. Signals of a terminal are meant for the orchestrator, which tells us.
     """
     ours, its = socket.socketpair()
     for end in (ours, its):
         end.setblocking(False)
     for number in WATCHED:
         signal.signal(number, lambda _number, _frame: None)
-    signal.set_wakeup_fd(its.detach(), warn_on_full_buffer=False)
-    return ours
+    signal.set_wakeup_fd(its.fileno(), warn_on_full_buffer=False)
+    return ours, its
 
 
-def start(control: socket.socket, signals: socket.socket, log: str, act: Callable[[], object]) -> int:
-    """The id of a new process that leads a session of its own and prints to the log."""
+def start(ours: Iterable[socket.socket], log: str, act: Callable[[], object]) -> int:
+    """The id of a new process that leads a session of its own and prints to the log, without `ours`."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            control.close()
-            signals.close()
+            signal.set_wakeup_fd(-1)
+            for each in ours:
+                each.close()
             prepare_step(parent)
             redirect(log)
         except OSError:
@@ -86,7 +87,6 @@ def start(control: socket.socket, signals: socket.socket, log: str, act: Callabl
 def prepare_step(parent: int) -> None:
     """Usual signals, and the kernel's promise to end the step if the supervisor dies."""
     os.setsid()
-    os.close(signal.set_wakeup_fd(-1))
     for number in WATCHED:
         signal.signal(number, signal.SIG_DFL)
     ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
