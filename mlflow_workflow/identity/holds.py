@@ -21,9 +21,16 @@ def differences(record: Record, disk: Disk, packages: Packages) -> Iterator[str]
     for name, listing in record.folders.items():
         if disk.listing(name, record.made) != listing:
             yield f"the names in {name}, which it listed, changed"
+    yield from of_modules(record, disk, packages)
+
+
+def of_modules(record: Record, disk: Disk, packages: Packages) -> Iterator[str]:
+    """Which modules would be others now, or be there at last."""
     for root, names in record.roots.items():
         if new := set(hiding(disk, packages, root)) - set(names):
             yield f"{min(new)} in {root} is new and hides a module that it may import"
+    if new := set(record.sought) & packages.modules:
+        yield f"module {min(new)}, which it looked for, is installed now"
     versions = {name: packages.version(name) for name in record.packages}
     for name, now in versions.items() - record.packages.items():
         yield f"package {name} {record.packages[name]} → {now or 'not installed'}, which it loaded"

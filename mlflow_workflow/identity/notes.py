@@ -32,9 +32,13 @@ class Notes:
         return self.by_kind.get(kind, {})
 
     def made_before(self, note: Note) -> bool:
-        """Did the step itself make this, or a folder that it is in, before it met it?"""
+        """Did the step itself make this, or a folder that it is in, before it met it?
+
+        A folder that is still there outlives the run: others may put something into it.
+        """
         made = self.of("w")
-        own = (made[path] for path in (note.path, *above(note.path)) if path in made)
+        gone = (path for path in above(note.path) if path in made and not Path(path).exists())
+        own = (made[path] for path in (note.path, *gone) if path in made)
         return any(each.time < note.time for each in own)
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +26,7 @@ class Record:
     were listed to a digest of the names in them; `made` are names that the step itself put there.
     `packages` maps names to versions; `roots` the project's folders where modules are looked for to the
     names there that hide modules of Python or of packages. `programs` ran and cannot be seen; `whole` is
-    then a digest of all files of the project.
+    then a digest of all files of the project. `sought` are modules that nobody had.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Record:
     packages: Mapping[str, str] = field(default_factory=dict)
     roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     programs: tuple[str, ...] = ()
+    sought: tuple[str, ...] = ()
     whole: str | None = None
 
     @property
@@ -58,7 +60,7 @@ def from_json(text: str) -> Record:
         raise ValueError("this is no record that this version knows")
     if unknown := set(content) - {each.name for each in fields(Record)}:
         raise ValueError(f"a record has no {', '.join(sorted(unknown))}")
-    for name in ("made", "programs"):
+    for name in ("made", "programs", "sought"):
         content[name] = tuple(content.get(name, ()))
     content["roots"] = {root: tuple(names) for root, names in content.get("roots", {}).items()}
     return Record(**content)
@@ -108,6 +110,7 @@ def make_record(
         made=tuple(own) if listed else (),
         packages={name: str(packages.version(name)) for name in packages.owners(notes.of("p"))},
         roots={root: hiding(disk, packages, root) for root in roots},
+        sought=sought(disk, packages, roots, notes.of("i")),
     )
     moved = {name for name, note in read.items() if changed(note, disk.project / name)}
     moved |= {n for n, note in asked.items() if is_gone(note) == disk.is_there(n)}
@@ -148,13 +151,25 @@ def missing(
         for root in roots if first not in elsewhere else ():
             folder = root
             for part in (first, *more):
+                name = PurePosixPath(folder, part).as_posix()
                 if part not in disk.modules_in(folder):
-                    name = PurePosixPath(folder, part)
                     yield from (f"{name}.py", f"{name}/__init__.py")
                     break
-                folder = PurePosixPath(folder, part).as_posix()
+                # What would come before the file that was loaded.
+                before = (f"{name}/__init__.py", *(f"{name}{end}" for end in EXTENSION_SUFFIXES))
+                yield from (each for each in before if disk.file(each) == ABSENT)
+                folder = name
                 if not (disk.project / folder).is_dir():
                     break
+
+
+def sought(
+    disk: Disk, packages: Packages, roots: Iterable[str], modules: Iterable[str]
+) -> tuple[str, ...]:
+    """The modules that the project imports, or tries to, and that neither it nor a package has."""
+    elsewhere = sys.stdlib_module_names | packages.modules
+    own = {name for root in roots for name in disk.modules_in(root)}
+    return tuple(sorted({module.partition(".")[0] for module in modules} - elsewhere - own))
 
 
 def hiding(disk: Disk, packages: Packages, root: str) -> tuple[str, ...]:

@@ -1,15 +1,22 @@
 """What the processes of a step are seen to use, and when a record of it no longer holds."""
 
+import contextlib
 import os
 import py_compile
 import shutil
+import sqlite3
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
+from mlflow_workflow.identity.disk import Disk
+from mlflow_workflow.identity.holds import of_modules
+from mlflow_workflow.identity.packages import installed
 from mlflow_workflow.identity.record import from_json, to_json
 from tests.identity.seen import Seen, commit, new_seen, step_of
 
@@ -175,7 +182,8 @@ def test_modules_are_seen_by_whatever_way_they_are_loaded(made: Seen) -> None:
     code = "import importlib\nimportlib.import_module('lib.' + 'helper')\nexec('import second')"
     made.put("lib/helper.py", "")
     record = made.seen(code, second_py="")
-    assert set(record.files) == {"steps/step.py", "lib/helper.py", "second.py"}
+    read = {name for name, state in record.files.items() if state != "absent"}
+    assert read == {"steps/step.py", "lib/helper.py", "second.py"}
 
 
 def test_the_class_of_a_pickle_is_seen(made: Seen, tmp_path: Path) -> None:
@@ -242,6 +250,72 @@ def test_a_module_that_was_not_there_breaks_a_record_when_it_is(made: Seen) -> N
     assert made.broken(record) == "steps/local.py, which it looked for, is new"
 
 
+FIND = """
+import importlib
+try: importlib.import_module("plug_" + "in")
+except ImportError: pass
+"""
+HIDING = {
+    "a plug-in that was not there": (FIND, "plug_in.py"),
+    "one that was asked for": ("import importlib.util as u; u.find_spec('plug_' + 'in')", "plug_in.py"),
+    "a package that hides a module": ("import second", "second/__init__.py"),
+    "a compiled module that hides one": ("import second", f"second{EXTENSION_SUFFIXES[0]}"),
+    "a package that gets a beginning": (
+        "import importlib as i; i.import_module('lib.second')",
+        "lib/__init__.py",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HIDING)
+def test_what_would_be_loaded_instead_breaks_a_record(made: Seen, what: str) -> None:
+    code, name = HIDING[what]
+    made.put("lib/second.py", "")
+    record = made.seen(code, second_py="")
+    assert made.broken(record) is None
+    made.put(name, "")
+    assert made.broken(record) == f"{name}, which it looked for, is new"
+
+
+def test_a_package_that_was_not_installed_breaks_a_record_when_it_is(made: Seen) -> None:
+    record = made.seen("try: import hardly_any_such_thing\nexcept ImportError: pass")
+    assert record.sought == ("hardly_any_such_thing",)
+    packages = replace(installed(), modules=frozenset({"hardly_any_such_thing"}))
+    said = next(of_modules(record, Disk(made.folder), packages))
+    assert said == "module hardly_any_such_thing, which it looked for, is installed now"
+
+
+def test_a_rename_that_fails_makes_nothing(made: Seen) -> None:
+    tries = "import os\ntry: os.replace('incoming.txt', 'settings.txt')\nexcept OSError: pass\n"
+    record = made.seen(f"{tries}open('settings.txt')")
+    made.put("settings.txt", "2")
+    assert made.broken(record) == "settings.txt, which it read, changed"
+
+
+def test_what_others_put_into_a_folder_that_a_step_made_counts(made: Seen) -> None:
+    record = made.seen("import os; os.mkdir('kept'); os.path.exists('kept/override.txt')")
+    made.put("kept/override.txt", "")
+    assert made.broken(record) == "kept/override.txt, which it looked for, is new"
+
+
+def test_a_database_is_seen_by_its_uri_and_with_what_is_not_yet_in_it(made: Seen) -> None:
+    with contextlib.closing(sqlite3.connect(made.folder / "ref.db")) as writer:
+        writer.execute("pragma journal_mode = wal")
+        writer.execute("create table t (v)")
+        writer.commit()
+        record = made.seen("import sqlite3; sqlite3.connect('file:ref.db?mode=ro', uri=True)")
+        assert {"ref.db", "ref.db-wal"} <= set(record.files)
+        writer.execute("insert into t values (1)")
+        writer.commit()
+        assert made.broken(record) == "ref.db-wal, which it read, changed"
+
+
+def test_os_access_asks_as_well(made: Seen) -> None:
+    record = made.seen("import os; os.access('flag.txt', os.R_OK)")
+    made.put("flag.txt", "")
+    assert made.broken(record) == "flag.txt, which it looked for, is new"
+
+
 def test_an_edit_that_keeps_size_and_time_runs_the_new_code(made: Seen) -> None:
     """Python by itself would run the old one, from its cache."""
     made.write(steps__step_py="import helper", helper_py="open('settings.txt')\n")
@@ -273,6 +347,10 @@ def test_packages_count_by_version_also_those_that_others_load(made: Seen) -> No
 # -- programs that are not Python
 
 PROGRAMS = {
+    "a thread of a pool": (
+        "import subprocess\nfrom concurrent.futures import ThreadPoolExecutor as Pool\n"
+        "with Pool() as pool: pool.submit(subprocess.check_output, ['true']).result()"
+    ),
     "subprocess": "import subprocess; subprocess.run(['cat', 'settings.txt'], check=True)",
     "a shell": "import subprocess; subprocess.run('cat settings.txt', shell=True)",
     "os.system": "import os; os.system('cat settings.txt')",

@@ -18,6 +18,7 @@ from workflow_callers import (
     HERE,
     IMPORTER,
     RECORD,
+    START,
     caller,
     is_import,
     is_python,
@@ -54,8 +55,8 @@ class Recorder:
             "os.scandir": self.listed,
             "import": self.imported,
             "ctypes.dlopen": self.read,
-            "sqlite3.connect": self.read,
-            "os.rename": lambda _old, new, *_: self.made(new),
+            "sqlite3.connect": self.connected,
+            "os.rename": self.renamed,
             "os.link": lambda _old, new, *_: self.made_unless_there(new),
             "os.symlink": lambda _old, new, *_: self.made_unless_there(new),
             "os.mkdir": self.made_unless_there,
@@ -98,6 +99,25 @@ class Recorder:
             if loads:
                 self.note_roots()
 
+    def connected(self, database: Path, *_: object) -> None:
+        """A SQLite file is opened, by its name or a URI; what is not yet in it lies beside it."""
+        if isinstance(database, int) or not database:
+            return
+        text = os.fsdecode(database)
+        if text.startswith("file:"):
+            from urllib.parse import unquote  # takes a moment that most steps need not wait for
+
+            text = unquote(text.removeprefix("file:").partition("?")[0])
+        self.read(text)
+        if is_there(f"{text}-wal"):
+            self.read(f"{text}-wal")
+
+    def renamed(self, old: Path, new: Path, *_: object) -> None:
+        """Something gets another name; or it is only tried."""
+        self.read(old)
+        if old and not isinstance(old, int) and os.path.lexists(old):
+            self.made(new)
+
     def listed(self, path: Path = None) -> None:
         """A folder is listed; not by the import system, which does so on every way it looks."""
         if is_import():
@@ -117,8 +137,14 @@ class Recorder:
             return
         first = name.partition(".")[0]
         known = first in self.seen or first in sys.stdlib_module_names
-        if not known and ("i", name) not in self.lines and self.places.are_ours(caller(IMPORTER)):
+        if known or ("i", name) in self.lines:
+            return
+        if self.places.are_ours(caller(IMPORTER, f"{LIBRARY}importlib/")):
             self.note("i", name)
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        """A module is looked for, whatever way: we are the first of `sys.meta_path`, and have none."""
+        self.imported(name, None)
 
     def made(self, path: Path, *_: object) -> None:
         """A file or folder of the project comes into being, or gets a new content."""
@@ -154,7 +180,8 @@ class Recorder:
         if len(said) > 1 and is_python(said[0]) and notes_itself(said[1:], variables):
             return
         typed = " ".join(said[2:] if said[1:2] == ["-c"] else said).split()
-        ours = self.places.are_ours(caller(IMPORTER, LIBRARY))
+        whose = caller(IMPORTER, LIBRARY)  # of a thread of a pool the beginning is nobody's
+        ours = whose == START or self.places.are_ours(whose)
         # So MLflow asks, for the tags of a run, whether git ignores a script; it reads no file for it.
         told_to_read = said[:2] != ["git", "check-ignore"] and any(map(self.places.have, typed))
         if ours or told_to_read:

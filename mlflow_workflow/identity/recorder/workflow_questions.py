@@ -44,3 +44,19 @@ def tell_of_questions(asked: Callable[[Any, bool], None]) -> None:
     os.stat = stat
     for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
         able.add(stat)
+
+
+def tell_of_access(asked: Callable[[Any, bool], None]) -> None:
+    """As `tell_of_questions`, for `os.access`."""
+    usual = os.access
+
+    def access(path: Any, mode: int, **how: Any) -> bool:
+        if how.get("dir_fd") is None:
+            asked(path, usual(path, os.F_OK))
+        return usual(path, mode, **how)
+
+    access.__module__, access.__qualname__ = "os", "access"
+    os.access = access
+    for able in (os.supports_dir_fd, os.supports_effective_ids, os.supports_follow_symlinks):
+        if usual in able:
+            able.add(access)

@@ -12,7 +12,7 @@ import sys
 from workflow_bytecode import read_sources_only
 from workflow_callers import HERE, RECORD
 from workflow_notes import Recorder
-from workflow_questions import tell_of_questions
+from workflow_questions import tell_of_access, tell_of_questions
 
 TOP = "WORKFLOW_TOP"
 
@@ -26,8 +26,10 @@ def start() -> Recorder | None:
     recorder = Recorder(f"{folder}/", top)
     read_sources_only(recorder.installed)
     tell_of_questions(recorder.asked)
+    tell_of_access(recorder.asked)
     recorder.note("s", str(os.getpid()))
     sys.addaudithook(recorder.hook)
+    sys.meta_path.insert(0, recorder)
     return recorder
 
 
