@@ -47,7 +47,7 @@ class Recorder:
         self.installed = self.places.installed
         self.lines: dict[tuple[str, str], bytes] = {}
         self.seen: set[str] = set()
-        self.asked_for: set[str] = set()
+        self.asked_for = {""}
         self.path: list[str] = []
         self.events: dict[str, Callable[..., None]] = {
             "open": self.opened,
@@ -162,12 +162,11 @@ class Recorder:
 
     def asked(self, path: Any, is_there: bool) -> None:
         """A program asks whether something is there, or what of it is."""
-        if isinstance(path, int) or (place := absolute(os.fsdecode(path))) in self.asked_for:
+        place = "" if isinstance(path, int) else absolute(os.fsdecode(path))
+        if place in self.asked_for or f"{place}/".startswith((self.folder, *self.installed)):
             return
         self.asked_for.add(place)
-        known = (
-            None if f"{place}/".startswith((self.folder, *self.installed)) else self.places.inside(place)
-        )
+        known = self.places.inside(place)
         if known and not is_import():
             self.note("e", known, THERE if is_there else NOT_THERE)
             if is_there:  # who asks may read it by other means than Python's
