@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from mlflow_workflow.basics.credentials import without_credentials
@@ -48,20 +47,6 @@ def why_no_git(error: OSError | subprocess.CalledProcessError) -> str:
     if "unknown revision" in said or "ambiguous argument" in said:
         return "this git repository has no commit yet"
     return "git failed: " + (said.strip().splitlines() or ["no message"])[-1]
-
-
-Status = Sequence[tuple[str, str]]
-"""git's two letters for what happened to a path, and the path in the repository."""
-
-
-def git_status(repository: Path) -> Status:
-    """Every changed, added, deleted, untracked ('??') or ignored ('!!') path.
-
-    What the user's settings and .gitmodules would hide is shown too.
-    """
-    options = ("--untracked-files=all", "--ignored=matching", "--ignore-submodules=none")
-    listing = git(repository, "status", "--porcelain=v1", "-z", "--no-renames", *options)
-    return [(entry[:2], entry[3:].rstrip("/")) for entry in listing.split("\0") if entry]
 
 
 def remote_url(repository: Path) -> str | None:
